@@ -6,6 +6,7 @@
 
 #include "base/id.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

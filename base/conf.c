@@ -1,0 +1,159 @@
+#include "base/conf.h"
+
+#include "base/alloc.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <ini.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct entry {
+    char *section, *key, *value;
+};
+
+struct hf_conf {
+    struct hf_conf *base;
+    struct entry *entries;
+    size_t count, capacity;
+};
+
+static int add_entry(void *arg, const char *section, const char *key, const char *value)
+{
+    struct hf_conf *conf = arg;
+    struct entry *grown;
+    struct entry e;
+
+    if (conf->count == HF_CONF_ENTRIES_MAX) return 0;
+    grown = hf_grow_array(conf->entries, &conf->capacity, conf->count + 1, sizeof *grown);
+    if (grown == NULL) return 0;
+    conf->entries = grown;
+    e = (struct entry){
+        .section = strdup(section), .key = strdup(key), .value = strdup(value)};
+    conf->entries[conf->count++] = e;
+    return e.section != NULL && e.key != NULL && e.value != NULL;
+}
+
+enum hf_code hf_conf_load(const char *path, struct hf_conf *base, struct hf_conf **conf,
+                          struct hf_err *err)
+{
+    FILE *f;
+    int line;
+
+    *conf = calloc(1, sizeof **conf);
+    if (*conf == NULL) return hf_fail(err, HF_NO_MEMORY, "%s: out of memory", path);
+    f = fopen(path, "re");
+    if (f == NULL && errno != ENOENT) {
+        int why = errno;
+
+        free(*conf);
+        *conf = NULL;
+        return hf_fail_errno(err, why, "open %s", path);
+    }
+    line = f == NULL ? 0 : ini_parse_file(f, add_entry, *conf);
+    if (f != NULL) (void)fclose(f);
+    if (line != 0) {
+        hf_conf_free(*conf);
+        *conf = NULL;
+        return hf_fail(err, HF_INVALID, "%s: line %d is not 'key = value' or '[section]'",
+                       path, line);
+    }
+    (*conf)->base = base;
+    return HF_OK;
+}
+
+void hf_conf_free(struct hf_conf *conf)
+{
+    while (conf != NULL) {
+        struct hf_conf *base = conf->base;
+
+        for (size_t i = 0; i < conf->count; i++) {
+            free(conf->entries[i].section);
+            free(conf->entries[i].key);
+            free(conf->entries[i].value);
+        }
+        free(conf->entries);
+        free(conf);
+        conf = base;
+    }
+}
+
+const char *hf_conf_get(const struct hf_conf *conf, const char *section, const char *key)
+{
+    char name[64] = "HOLDFAST_";
+    size_t n = strlen(name);
+    const char *value;
+
+    for (const char *p = key; *p != '\0' && n + 1 < sizeof name; p++, n++)
+        name[n] = *p == '-' ? '_' : (char)toupper((unsigned char)*p);
+    name[n] = '\0';
+    value =
+        getenv(name); /* NOLINT(concurrency-mt-unsafe): the environment is never changed */
+    if (value != NULL) return value;
+    for (; conf != NULL; conf = conf->base) {
+        for (size_t i = conf->count; i-- > 0;) { /* the last one wins */
+            if (strcmp(conf->entries[i].section, section) == 0 &&
+                strcmp(conf->entries[i].key, key) == 0)
+                return conf->entries[i].value;
+        }
+    }
+    return NULL;
+}
+
+bool hf_size_parse(const char *text, uint64_t *bytes)
+{
+    static const char units[] = "KMGTP";
+    const char *unit;
+    char *end;
+    unsigned shift = 0;
+
+    if (!isdigit((unsigned char)text[0])) return false;
+    errno = 0;
+    *bytes = strtoull(text, &end, 10);
+    if (errno != 0) return false;
+    if (*end != '\0') {
+        unit = strchr(units, toupper((unsigned char)*end));
+        if (unit == NULL || end[1] != '\0') return false;
+        shift = 10 * (unsigned)(unit - units + 1);
+    }
+    if (*bytes > UINT64_MAX >> shift) return false;
+    *bytes <<= shift;
+    return true;
+}
+
+static uint64_t unit_seconds(char unit)
+{
+    switch (unit) {
+    case 'y': return 365 * 86400ull;
+    case 'm': return 30 * 86400ull;
+    case 'w': return 7 * 86400ull;
+    case 'd': return 86400;
+    case 'h': return 3600;
+    case 's': return 1;
+    default: return 0;
+    }
+}
+
+bool hf_duration_parse(const char *text, uint64_t *seconds)
+{
+    uint64_t total = 0;
+
+    if (*text == '\0') return false;
+    while (*text != '\0') {
+        uint64_t n;
+        uint64_t unit;
+        char *end;
+
+        if (!isdigit((unsigned char)*text)) return false;
+        errno = 0;
+        n = strtoull(text, &end, 10);
+        unit = unit_seconds(*end);
+        if (errno != 0 || unit == 0 || __builtin_mul_overflow(n, unit, &n) ||
+            __builtin_add_overflow(total, n, &total))
+            return false;
+        text = end + 1;
+    }
+    *seconds = total;
+    return true;
+}
