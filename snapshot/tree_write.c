@@ -61,12 +61,25 @@ static size_t pair_count(const struct tree_item *item)
 {
     const struct tree_entry *e = &item->entry;
 
-    return 7 /* name, type, mode, uid, gid, mtime, ctime */ + (e->user.size > 0) +
-           (e->group.size > 0) + e->has_btime + (e->type == TREE_FILE) + 1 /* inode */ +
-           (e->content.bytes != NULL) + item->has_stream + (e->target.bytes != NULL) +
-           is_device(e) + (e->link_group != 0) + (e->xattrs.bytes != NULL) +
-           (e->flags != 0) + (e->holes.bytes != NULL) + e->changed +
-           (e->set.bytes != NULL) + e->extra_count;
+    const bool optional[] = {e->user.size > 0,
+                             e->group.size > 0,
+                             e->has_btime,
+                             e->type == TREE_FILE,
+                             e->content.bytes != NULL,
+                             item->has_stream,
+                             e->target.bytes != NULL,
+                             is_device(e),
+                             e->link_group != 0,
+                             e->xattrs.bytes != NULL,
+                             e->flags != 0,
+                             e->holes.bytes != NULL,
+                             e->changed,
+                             e->set.bytes != NULL};
+    size_t count = 8 + e->extra_count; /* name, type, mode, uid, gid, mtime, ctime, inode */
+
+    for (size_t i = 0; i < sizeof optional / sizeof optional[0]; i++)
+        count += optional[i] ? 1 : 0;
+    return count;
 }
 
 static void put_entry(struct packer *packer, struct hf_writer *w, struct tree_item *item)
