@@ -7,7 +7,8 @@
 #include <string.h>
 
 /* array(3), bytes(8), the magic.  Not text, so that text never looks like an entry. */
-static const uint8_t frame_start[] = {0x83, 0x48, 0x9e, 'H', 'F', 'L', 'O', 'G', 0x0d, 0x0a};
+static const uint8_t frame_start[] = {0x83, 0x48, 0x9e, 'H',  'F',
+                                      'L',  'O',  'G',  0x0d, 0x0a};
 
 #define FRAME_VERSION 1u
 #define HEADER_PAIRS  11u /* after {type, version} */
@@ -67,7 +68,7 @@ struct log_key log_key_removal(const struct log_key *key)
 {
     struct log_key removal = {.size = 1, .b = {LOG_REMOVAL}};
 
-    assert(key->size <= 1 + LOG_KEY_MAX);
+    assert(key->size <= 2 + LOG_KEY_MAX);
     key_add(&removal, key->b, key->size);
     return removal;
 }
@@ -176,6 +177,11 @@ size_t log_filler_encode(const struct log_identity *identity, uint64_t segment,
     return log_entry_encode(identity, &filler, frame);
 }
 
+static bool removable(uint8_t kind)
+{
+    return kind >= LOG_BLOCK && kind <= LOG_RECORD;
+}
+
 /* The rules that the codec does not know. */
 static bool entry_valid(const struct log_entry *entry)
 {
@@ -190,9 +196,9 @@ static bool entry_valid(const struct log_entry *entry)
         return key_size >= LOG_KEY_MIN && key_size <= LOG_KEY_MAX &&
                entry->payload_size <= LOG_PAYLOAD_MAX;
     case LOG_REMOVAL:
-        return key_size > LOG_KEY_MIN && key_size <= 1 + LOG_KEY_MAX &&
-               entry->key.b[1] >= LOG_BLOCK && entry->key.b[1] <= LOG_REMOVAL &&
-               entry->payload_size == 0;
+        return key_size > LOG_KEY_MIN && entry->payload_size == 0 &&
+               (removable(entry->key.b[1]) ||
+                (entry->key.b[1] == LOG_REMOVAL && removable(entry->key.b[2])));
     case LOG_FILLER:
         return key_size == 0 && entry->meta_size == 0 &&
                entry->payload_size <= LOG_PAYLOAD_MAX + LOG_FRAME_MAX + LOG_ALIGN;
@@ -215,7 +221,7 @@ static bool parse_header(const struct log_identity *identity, const uint8_t *hea
         case 2: hf_get_id(&r, &store); break;
         case 3: entry->sequence = hf_get_u64(&r); break;
         case 4: entry->key.b[0] = (uint8_t)hf_get_uint(&r, LOG_FILLER); break;
-        case 5: key = hf_get_bytes(&r, 1 + LOG_KEY_MAX, &key_size); break;
+        case 5: key = hf_get_bytes(&r, 2 + LOG_KEY_MAX, &key_size); break;
         case 6: entry->payload_size = hf_get_u32(&r); break;
         case 7: hf_get_id(&r, &entry->payload_root); break;
         case 8: entry->arrival_ns = hf_get_int(&r); break;

@@ -43,7 +43,7 @@ enum log_kind {
 /* A key, or the beginning of one: b[0] is the kind.  Ordered as bytes. */
 struct log_key {
     size_t size;
-    uint8_t b[2 + LOG_KEY_MAX]; /* the key of a removal holds two kinds */
+    uint8_t b[3 + LOG_KEY_MAX]; /* the removal of a removal holds three kinds */
 };
 
 struct log_key log_key_block(const struct hf_id *vault, const struct hf_id *block);
@@ -53,7 +53,8 @@ struct log_key log_key_record(const struct hf_id *vault, const struct hf_id *hos
 /* The prefix of all keys of `kind` in a vault, and of all fragments of a block. */
 struct log_key log_prefix_vault(enum log_kind kind, const struct hf_id *vault);
 struct log_key log_prefix_block(const struct hf_id *vault, const struct hf_id *block);
-/* The key under which the removal of `key` is remembered. */
+/* The key under which the removal of `key` is remembered.  `key` is at most the removal
+ * of something, not the removal of a removal. */
 struct log_key log_key_removal(const struct log_key *key);
 /* The key that a removal removes: `removal` without its first byte. */
 struct log_key log_removal_target(const struct log_key *removal);
@@ -63,13 +64,13 @@ bool log_key_has_prefix(const struct log_key *key, const struct log_key *prefix)
 
 /* What makes one store's entries its own. */
 struct log_identity {
-    struct hf_id store;  /* random; public, in the roster */
+    struct hf_id store;    /* random; public, in the roster */
     uint8_t check_key[32]; /* random; never leaves the store */
 };
 
 struct log_entry {
     struct log_key key;
-    uint64_t sequence; /* from 1; one more with each entry of the store */
+    uint64_t sequence;        /* from 1; one more with each entry of the store */
     uint64_t segment, offset; /* where it stands */
     uint64_t durable; /* all below this offset of the segment was durable before it */
     int64_t arrival_ns;

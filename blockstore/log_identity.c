@@ -9,7 +9,8 @@
 
 static const char *const names[] = {"store", "store.copy"};
 
-static size_t encode(const struct log_identity *identity, uint8_t out[static STORE_FILE_MAX])
+static size_t encode(const struct log_identity *identity,
+                     uint8_t out[static STORE_FILE_MAX])
 {
     uint8_t body[STORE_BODY_MAX];
     struct hf_writer w = hf_writer_init(body, sizeof body);
@@ -66,8 +67,8 @@ static enum hf_code load_one(struct hf_files *files, int dir_fd, const char *nam
     enum hf_code rc = hf_file_load(files, dir_fd, name, bytes, sizeof bytes, &n, err);
 
     if (rc == HF_TOO_LARGE || (rc == HF_OK && !parse(bytes, n, identity)))
-        return hf_fail(err, HF_CORRUPT,
-                       "file %s is damaged or written by a newer version", name);
+        return hf_fail(err, HF_CORRUPT, "file %s is damaged or written by a newer version",
+                       name);
     return rc;
 }
 
