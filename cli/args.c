@@ -15,11 +15,8 @@ static const struct {
     char letter;
     bool has_value;
 } globals[] = {
-    {"home", 0, true},
-    {"json", 0, false},
-    {"quiet", 'q', false},
-    {"verbose", 'v', false},
-    {"help", 'h', false},
+    {"home", 0, true},       {"json", 0, false},   {"quiet", 'q', false},
+    {"verbose", 'v', false}, {"help", 'h', false},
 };
 
 int cli_usage_error(const char *verb, const char *fmt, ...)
@@ -42,9 +39,8 @@ struct table {
 
 static void add(struct table *t, const char *name, char letter, bool has_value, int value)
 {
-    t->longs[t->count++] = (struct option){.name = name,
-                                           .has_arg = has_value ? required_argument : no_argument,
-                                           .val = value};
+    t->longs[t->count++] = (struct option){
+        .name = name, .has_arg = has_value ? required_argument : no_argument, .val = value};
     if (letter == 0) return;
     t->shorts[t->used++] = letter;
     if (has_value) t->shorts[t->used++] = ':';
@@ -83,13 +79,15 @@ int cli_parse(struct cli *cli, int argc, char **argv, const struct cli_option *o
     for (size_t i = 0; options != NULL && options[i].name != NULL; i++)
         add(&t, options[i].name, options[i].letter, options[i].has_value, OWN + (int)i);
     for (size_t i = 0; i < sizeof globals / sizeof globals[0]; i++)
-        add(&t, globals[i].name, globals[i].letter, globals[i].has_value, GLOBAL_HOME + (int)i);
+        add(&t, globals[i].name, globals[i].letter, globals[i].has_value,
+            GLOBAL_HOME + (int)i);
     optind = 0; /* getopt begins anew */
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread is started */
     while ((found = getopt_long(argc, argv, t.shorts, t.longs, NULL)) != -1) {
         int what;
 
-        if (found == ':') return cli_usage_error(verb, "%s wants a value", argv[optind - 1]);
+        if (found == ':')
+            return cli_usage_error(verb, "%s wants a value", argv[optind - 1]);
         if (found == '?') {
             if (optopt != 0 && optopt < 128 && argv[optind - 1][1] != '-')
                 return cli_usage_error(verb, "unknown option '-%c'", optopt);

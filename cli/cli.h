@@ -62,8 +62,8 @@ struct cli_option {
  * it has explained. */
 typedef bool cli_option_fn(void *arg, size_t option, const char *value);
 
-/* Parses argv[1..] behind the verb: the command's own options (ended by a NULL name), and the
- * global ones.  *first is the index of the first operand in argv, which is permuted.
+/* Parses argv[1..] behind the verb: the command's own options (ended by a NULL name), and
+ * the global ones.  *first is the index of the first operand in argv, which is permuted.
  * Returns EXIT_DONE, EXIT_USAGE, or -1 when help was asked for and printed. */
 int cli_parse(struct cli *cli, int argc, char **argv, const struct cli_option *options,
               cli_option_fn *take, void *arg, const char *usage, int *first);

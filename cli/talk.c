@@ -41,9 +41,9 @@ int cli_fail(const struct cli *cli, const struct hf_err *err)
     int code = cli_exit_code(err->code);
 
     if (cli->json) {
-        cli_json_line(json_pack("{s:i,s:s,s:s,s:i}", "schema", CLI_SCHEMA, "message_type", "error",
-                                "message", hf_escape(err->msg, text, sizeof text), "exit_code",
-                                code));
+        cli_json_line(json_pack("{s:i,s:s,s:s,s:i}", "schema", CLI_SCHEMA, "message_type",
+                                "error", "message", hf_escape(err->msg, text, sizeof text),
+                                "exit_code", code));
     }
     (void)fprintf(stderr, "holdfast: %s\n", hf_escape(err->msg, text, sizeof text));
     return code;
@@ -73,8 +73,8 @@ const char *cli_time(int64_t ns, int32_t utc_offset_s, char buf[static 64])
 
     if (gmtime_r(&local, &tm) == NULL) memset(&tm, 0, sizeof tm);
     n = strftime(buf, 48, "%Y-%m-%dT%H:%M:%S", &tm);
-    (void)snprintf(buf + n, 64 - n, "%c%02d:%02d", minutes < 0 ? '-' : '+', abs(minutes) / 60 % 100,
-                   abs(minutes) % 60);
+    (void)snprintf(buf + n, 64 - n, "%c%02d:%02d", minutes < 0 ? '-' : '+',
+                   abs(minutes) / 60 % 100, abs(minutes) % 60);
     return buf;
 }
 
