@@ -416,7 +416,7 @@ static enum hf_code visit(struct run *run, struct level *level, const char *name
     if (node != NULL && node->whole) run->targets_found++;
     entry.name = (struct span){(const uint8_t *)name, strlen(name)};
     old = find_old(run, level, entry.name);
-    level->old_entry = NULL; /* used up; its bytes stay until the next is read */
+    if (old != NULL) level->old_entry = NULL; /* used up; it stays until the next is read */
     if (entry.type == TREE_DIR) return add_dir(run, level, name, node, &entry, old, err);
     if (entry.type != TREE_FILE) return add_other(run, level, name, &entry, old, err);
     if (file_unchanged(run, &entry, old)) return take_file(run, level, &entry, old, err);
