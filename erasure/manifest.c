@@ -1,5 +1,7 @@
 #include "erasure/manifest.h"
 
+#include "base/types.h"
+
 #include <string.h>
 
 #define MANIFEST_VERSION 1u
