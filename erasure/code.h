@@ -11,7 +11,7 @@
  *
  * The library writes a header of its own before every payload and trusts the one that
  * it is given.  It never sees bytes from outside there: headers are made here, by
- * itself, and stay here.  Its work goes through it a leaf of each fragment at a time,
+ * itself, and stay here.  Its work goes through it a strip of each fragment at a time,
  * so that its copies stay in the cache and cost no page faults.
  *
  * What is decoded was verified before (manifest.h): wrong bytes in are wrong bytes out. */

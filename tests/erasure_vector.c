@@ -17,7 +17,7 @@ void vector_check(const char *path, const void *bytes, size_t n)
     assert_non_null(hex);
     hf_hex_encode(bytes, n, hex);
     if (f == NULL) {
-        print_error("%s is missing; what was written now: %s\n", path, hex);
+        (void)fprintf(stderr, "%s is missing; it would hold: %s\n", path, hex);
         free(hex);
         fail();
         return;
