@@ -201,7 +201,7 @@ void dht_core_peer_down(struct dht_core *core, const struct hf_id *peer)
     struct dht_peer *member = dht_members_find(&core->members, peer);
 
     if (member != NULL) member->link = DHT_LINK_DOWN;
-    for (size_t i = 0; i < DHT_REQUESTS_MAX; i++) {
+    for (size_t i = 0; i < core->requests.top; i++) {
         struct dht_request *request = &core->requests.places[i];
 
         if (request->id != 0 && request->answer != 0 && hf_id_equal(&request->peer, peer))
@@ -211,7 +211,7 @@ void dht_core_peer_down(struct dht_core *core, const struct hf_id *peer)
 
 void dht_core_tick(struct dht_core *core)
 {
-    for (size_t i = 0; i < DHT_REQUESTS_MAX; i++) {
+    for (size_t i = 0; i < core->requests.top; i++) {
         struct dht_request *request = &core->requests.places[i];
 
         if (request->id == 0) continue;

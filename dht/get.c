@@ -43,6 +43,7 @@ struct get {
     uint32_t coding_count;
     uint32_t guess;      /* of k, before a manifest is there */
     uint32_t generation; /* asked for; 0: the newest */
+    uint32_t round;      /* codings whose generations were asked for by number */
 };
 
 static const struct dht_op_type get_type;
@@ -136,22 +137,24 @@ static enum hf_code verdict(const struct get *get)
     return absent * 2 > get->try_count ? HF_NOT_FOUND : HF_UNAVAILABLE;
 }
 
-/* Holders of several generations gave their newest.  When no generation is complete, the
- * most complete one is asked for by its number, once, from those who gave another. */
+/* Holders of several generations gave their newest.  When no generation is complete, each
+ * is asked for by its number, once, from those who gave another. */
 static bool ask_for_one_generation(struct get *get)
 {
-    struct coding *best = best_coding(get);
     bool some = false;
 
-    if (get->generation != 0 || get->coding_count < 2) return false;
-    get->generation = best->manifest.generation;
-    for (uint32_t i = 0; i < get->try_count; i++) {
-        struct try *try = &get->tries[i];
+    while (!some && get->coding_count > 1 && get->round < get->coding_count) {
+        uint32_t round = get->round++;
 
-        if (try->state != TRY_VALID || &get->codings[try->coding] == best) continue;
-        try->state = TRY_NEW;
-        try->attempts = 0;
-        some = true;
+        get->generation = get->codings[round].manifest.generation;
+        for (uint32_t i = 0; i < get->try_count; i++) {
+            struct try *try = &get->tries[i];
+
+            if (try->state != TRY_VALID || try->coding == round) continue;
+            try->state = TRY_NEW;
+            try->attempts = 0;
+            some = true;
+        }
     }
     return some;
 }
@@ -171,6 +174,21 @@ static struct try *next_try(struct get *get)
     return again;
 }
 
+static bool ask(struct dht_core *core, struct get *get, struct try *try)
+{
+    struct dht_message fetch = {.kind = DHT_FETCH,
+                                .vault = get->vault,
+                                .block = get->block,
+                                .generation = get->generation};
+    bool sent =
+        dht_core_request(core, &get->op, (uint32_t)(try - get->tries), &try->peer, &fetch);
+
+    try->attempts++;
+    try->late = false;
+    try->state = sent ? TRY_PENDING : TRY_SILENT;
+    return sent;
+}
+
 /* Asks as many more as fragments are wanted and not under way, and concludes when nobody
  * is left to ask or to wait for. */
 static void pump(struct dht_core *core, struct get *get)
@@ -186,23 +204,12 @@ static void pump(struct dht_core *core, struct get *get)
         prompt += get->tries[i].state == TRY_PENDING && !get->tries[i].late;
     }
     while (prompt < wanted) {
-        struct dht_message fetch = {.kind = DHT_FETCH,
-                                    .vault = get->vault,
-                                    .block = get->block,
-                                    .generation = get->generation};
-
         try = next_try(get);
         if (try == NULL && pending == 0 && ask_for_one_generation(get)) try = next_try(get);
         if (try == NULL) break;
-        try->attempts++;
-        try->late = false;
-        try->state = TRY_PENDING;
-        if (dht_core_request(core, &get->op, (uint32_t)(try - get->tries), &try->peer,
-                             &fetch)) {
+        if (ask(core, get, try)) {
             prompt++;
             pending++;
-        } else {
-            try->state = TRY_SILENT;
         }
     }
     if (pending == 0) finish(core, get, verdict(get));

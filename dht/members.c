@@ -26,15 +26,12 @@ enum hf_code dht_members_set(struct dht_members *members, const struct dht_membe
         peers[i].member = roster[i];
     qsort(peers, count, sizeof *peers, compare);
     for (size_t i = 0; i < count; i++) {
-        const struct dht_peer *old = dht_members_find(members, &peers[i].member.id);
+        struct dht_member member = peers[i].member;
+        const struct dht_peer *old = dht_members_find(members, &member.id);
 
-        if (kept > 0 && compare(&peers[kept - 1], &peers[i]) == 0) continue;
-        peers[kept] = peers[i];
-        if (old != NULL) {
-            peers[kept] = *old;
-            peers[kept].member = peers[i].member;
-        }
-        kept++;
+        if (kept > 0 && hf_id_equal(&peers[kept - 1].member.id, &member.id)) continue;
+        peers[kept] = old != NULL ? *old : (struct dht_peer){.link = DHT_LINK_UNKNOWN};
+        peers[kept++].member = member;
     }
     free(members->peers);
     *members = (struct dht_members){.peers = peers, .count = kept};

@@ -46,6 +46,7 @@ struct dht_request *dht_requests_add(struct dht_requests *requests)
     memset(request, 0, sizeof *request);
     requests->serial++;
     request->id = requests->serial * DHT_REQUESTS_MAX | place;
+    if (place >= requests->top) requests->top = place + 1;
     return request;
 }
 
@@ -60,11 +61,13 @@ void dht_requests_remove(struct dht_requests *requests, struct dht_request *requ
 {
     request->id = 0;
     requests->free[requests->free_count++] = (uint16_t)(request - requests->places);
+    while (requests->top > 0 && requests->places[requests->top - 1].id == 0)
+        requests->top--;
 }
 
 void dht_requests_forget(struct dht_requests *requests, const struct dht_op *op)
 {
-    for (size_t i = 0; i < DHT_REQUESTS_MAX; i++)
+    for (size_t i = 0; i < requests->top; i++)
         if (requests->places[i].id != 0 && requests->places[i].op == op)
             dht_requests_remove(requests, &requests->places[i]);
 }
@@ -73,7 +76,7 @@ uint64_t dht_requests_deadline(const struct dht_requests *requests)
 {
     uint64_t deadline = UINT64_MAX;
 
-    for (size_t i = 0; i < DHT_REQUESTS_MAX; i++) {
+    for (size_t i = 0; i < requests->top; i++) {
         const struct dht_request *request = &requests->places[i];
         uint64_t next = request->late ? request->silent_ms : request->late_ms;
 

@@ -25,6 +25,7 @@ struct dht_requests {
     struct dht_request *places; /* DHT_REQUESTS_MAX */
     uint16_t *free;             /* a stack of free places */
     size_t free_count;
+    size_t top; /* no place at or above it is in use: low ones are used first */
     uint64_t serial;
 };
 
