@@ -29,7 +29,7 @@ void dht_core_done(struct dht_core *core)
     for (size_t i = 0; i < core->op_count; i++)
         core->ops[i]->type->release(core, core->ops[i]);
     core->op_count = 0;
-    while (dht_core_inbox(core, &message))
+    while (core->inbox != NULL && dht_core_inbox(core, &message))
         dht_message_done(&message);
     free(core->inbox);
     core->inbox = NULL;

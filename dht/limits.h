@@ -21,10 +21,10 @@
 #define DHT_OPERATIONS_MAX   128u  /* of local clients at once */
 #define DHT_REQUESTS_MAX     4096u /* sent and not yet answered */
 #define DHT_JOBS_MAX         256u  /* peers' requests that wait for the local store */
-#define DHT_JOB_BYTES_MAX    (32u * 1024u * 1024u) /* payloads held by them */
-#define DHT_ACTIONS_MAX      4096u                 /* that one step can ask for */
+#define DHT_JOB_BYTES_MAX    ((size_t)32 << 20) /* payloads held by them */
+#define DHT_ACTIONS_MAX      4096u              /* that one step can ask for */
 #define DHT_PARKED_MAX       256u /* degraded puts that a flush will look at again */
-#define DHT_PARKED_BYTES_MAX (16u * 1024u * 1024u) /* fragments held by them */
+#define DHT_PARKED_BYTES_MAX ((size_t)16 << 20) /* fragments held by them */
 #define DHT_VAULTS_MAX       64u /* of local clients with puts since their last flush */
 #define DHT_HAVE_PEERS_MAX   64u /* asked at once by one HAVE */
 

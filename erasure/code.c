@@ -15,7 +15,7 @@
  * strip of 14 fragments stay below the size from which glibc gives memory back to the
  * kernel at every free (twice as fast for 7 of 14).  So the headers that it puts before a
  * payload are always the same for one (k, n), too. */
-#define STRIP_BYTES (8u * 1024u)
+#define STRIP_BYTES ((size_t)8 * 1024)
 #define HEADER_SIZE sizeof(fragment_header_t)
 #define STRIP_SIZE  (HEADER_SIZE + STRIP_BYTES)
 
@@ -117,8 +117,8 @@ static int learn_headers(struct instance *instance, uint32_t k, uint32_t n)
     int rc;
 
     if (zeros == NULL) return -ENOMEM;
-    rc = liberasurecode_encode(instance->descriptor, zeros, (uint64_t)k * STRIP_BYTES,
-                               &data, &parity, &strip_size);
+    rc = liberasurecode_encode(instance->descriptor, zeros, k * STRIP_BYTES, &data, &parity,
+                               &strip_size);
     leave_library();
     free(zeros);
     if (rc != 0) return rc;
@@ -178,7 +178,7 @@ static struct instance *coder_instance(struct coder *coder, const struct code_sh
 /* A shape from elsewhere than code_shape_init never reaches the library. */
 static enum hf_code shape_check(const struct code_shape *shape, struct hf_err *err)
 {
-    struct code_shape again;
+    struct code_shape again = {0};
     enum hf_code rc = code_shape_init(&again, shape->block_size, shape->k, shape->n, err);
 
     if (rc != HF_OK) return rc;
@@ -223,7 +223,7 @@ enum hf_code coder_encode(struct coder *coder, const struct code_shape *shape,
     }
     instance = coder_instance(coder, shape, err);
     if (instance == NULL) return err->code;
-    strip = malloc(k * (size_t)STRIP_BYTES);
+    strip = malloc(k * STRIP_BYTES);
     if (strip == NULL) return hf_fail(err, HF_NO_MEMORY, "erasure code: encode");
     cut(shape, block, work, fragments);
     parity_out = work + (k - whole_fragments(shape)) * shape->fragment_size;
@@ -233,9 +233,9 @@ enum hf_code coder_encode(struct coder *coder, const struct code_shape *shape,
         int failed;
 
         for (uint32_t i = 0; i < k; i++)
-            memcpy(strip + (size_t)i * STRIP_BYTES, fragments[i] + at, STRIP_BYTES);
+            memcpy(strip + i * STRIP_BYTES, fragments[i] + at, STRIP_BYTES);
         failed = liberasurecode_encode(instance->descriptor, (const char *)strip,
-                                       (uint64_t)k * STRIP_BYTES, &data, &parity, &size);
+                                       k * STRIP_BYTES, &data, &parity, &size);
         leave_library();
         if (failed != 0) {
             rc = library_failed(failed, "encode", err);
@@ -323,7 +323,7 @@ static enum hf_code decode_missing(struct coder *coder, const struct code_shape 
         failed = liberasurecode_decode(instance->descriptor, s.at, (int)shape->k,
                                        STRIP_SIZE, 0, &row, &row_size);
         leave_library();
-        if (failed == 0 && row_size != (uint64_t)shape->k * STRIP_BYTES) {
+        if (failed == 0 && row_size != shape->k * STRIP_BYTES) {
             (void)liberasurecode_decode_cleanup(instance->descriptor, row);
             failed = -EBADHEADER;
         }
@@ -333,7 +333,7 @@ static enum hf_code decode_missing(struct coder *coder, const struct code_shape 
         }
         for (uint32_t i = 0; i < shape->k; i++)
             if ((have >> i & 1) == 0 && at < slice_size(shape, i))
-                memcpy(block + i * shape->fragment_size + at, row + (size_t)i * STRIP_BYTES,
+                memcpy(block + i * shape->fragment_size + at, row + i * STRIP_BYTES,
                        STRIP_BYTES);
         (void)liberasurecode_decode_cleanup(instance->descriptor, row);
     }

@@ -24,8 +24,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CODE_BLOCK_SIZE_MAX (4u * 1024u * 1024u)
-#define CODE_FRAGMENTS_MAX  32u /* n; the library's own limit */
+#define CODE_BLOCK_SIZE_MAX 4194304u /* bytes: 4 MiB */
+#define CODE_FRAGMENTS_MAX  32u      /* n; the library's own limit */
 
 /* How a block is cut.  Made by code_shape_init; then read only. */
 struct code_shape {

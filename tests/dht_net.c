@@ -604,7 +604,8 @@ struct hf_buffer *net_record(struct net *net, uint8_t host, uint32_t incarnation
     struct hf_writer w;
     struct hf_err err;
 
-    assert_true(record != NULL && buffer != NULL);
+    assert_non_null(record);
+    assert_non_null(buffer);
     record->vault = net->vault;
     record->owner = *hf_signer_public(net->signer);
     memset(record->host.b, host, sizeof record->host.b);

@@ -111,6 +111,7 @@ static void every_size_decodes_with_padding(void **state)
 
             code_block(&c, leaves * LEAF, codes[i].k, codes[i].n);
             k = c.shape.k;
+            assert_in_range(k, 1, c.shape.n);
             all = (uint32_t)((UINT64_C(1) << k) - 1);
             check_survivors(&c, all);                    /* nothing to compute */
             check_survivors(&c, all << (c.shape.n - k)); /* all parity at the end */
