@@ -115,7 +115,7 @@ static void every_size_decodes_with_padding(void **state)
             all = (uint32_t)((UINT64_C(1) << k) - 1);
             check_survivors(&c, all);                    /* nothing to compute */
             check_survivors(&c, all << (c.shape.n - k)); /* all parity at the end */
-            check_survivors(&c, all ^ 1u ^ 1u << (c.shape.n - 1));
+            check_survivors(&c, all ^ 1u ^ 1u << (codes[i].n - 1));
             free_coded(&c);
         }
     }
