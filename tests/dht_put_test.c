@@ -28,6 +28,7 @@ static void every_ring_size_holds_and_gives(void **state)
         assert_int_equal(block->manifest.shape.k, n / 2 > 1 ? n / 2 : 1);
         assert_int_equal(put->action.code, HF_OK);
         assert_int_equal(put->action.tally.answered, n);
+        assert_int_equal(put->action.tally.denied, 0); /* the source is not even asked */
         assert_int_equal(net_indices(net, block), n);
         assert_int_equal(net_holders(net, block), n); /* one each */
         assert_int_equal(net->nodes[0].fragment_count, 0);
