@@ -28,7 +28,7 @@ struct job {
 struct dht_holder {
     struct job jobs[DHT_JOBS_MAX];
     uint64_t serial;
-    size_t bytes; /* held by jobs */
+    size_t count, bytes; /* of jobs, and held by them */
 };
 
 /* A tag is the job's place with its serial above it. */
@@ -42,11 +42,17 @@ struct dht_holder *dht_holder_new(void)
     return hf_alloc_array(1, sizeof(struct dht_holder));
 }
 
+bool dht_holder_busy(const struct dht_holder *holder)
+{
+    return holder->count > DHT_JOBS_MAX / 2 || holder->bytes > DHT_JOB_BYTES_MAX / 2;
+}
+
 static void job_done(struct dht_holder *holder, struct job *job)
 {
     hf_buffer_unref(job->item.manifest);
     hf_buffer_unref(job->item.payload);
     holder->bytes -= job->size;
+    holder->count--;
     memset(job, 0, sizeof *job);
 }
 
@@ -100,6 +106,7 @@ static struct job *job_new(struct dht_holder *holder, const struct reply_to *to,
                             .kind = to->kind,
                             .size = size};
         holder->bytes += size;
+        holder->count++;
         return job;
     }
     return NULL;

@@ -13,6 +13,10 @@
 struct dht_holder *dht_holder_new(void); /* NULL: no memory */
 void dht_holder_free(struct dht_holder *holder);
 
+/* True when little room is left: the driver does well to read nothing more from its peers'
+ * links until jobs have ended, so that they wait rather than be refused. */
+bool dht_holder_busy(const struct dht_holder *holder);
+
 /* A request came, authenticated as `from`'s.  With DHT_JOBS_MAX or DHT_JOB_BYTES_MAX under
  * way it is answered HF_UNAVAILABLE. */
 void dht_holder_request(struct dht_core *core, const struct hf_id *from,

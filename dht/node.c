@@ -133,6 +133,11 @@ uint64_t dht_deadline(const struct dht_node *node)
     return dht_requests_deadline(&node->core.requests);
 }
 
+bool dht_node_busy(const struct dht_node *node)
+{
+    return dht_holder_busy(node->core.holder);
+}
+
 struct dht_redundancy dht_node_redundancy(const struct dht_node *node,
                                           struct dht_redundancy override)
 {

@@ -39,10 +39,11 @@ enum dht_event_kind {
     DHT_LOOKUP_FAILED, /* tag */
     DHT_PEER_UP,       /* peer: a link to it stands */
     DHT_PEER_DOWN,     /* peer: its link broke, or cannot be made */
-    DHT_MEMBERS,       /* members, member_count: the whole roster, this node in it */
-    DHT_STORE_DONE,  /* tag, code: HF_OK only when durable.  HF_NO_SPACE, HF_DENIED (quota),
-                        HF_IO */
-    DHT_LOADED,      /* tag, code, item: HF_OK, HF_NOT_FOUND, HF_CORRUPT, HF_IO */
+    DHT_MEMBERS,    /* members, member_count: the whole roster, this node in it.  One beyond
+                       DHT_MEMBERS_MAX (or memory) is not taken: the last one stays */
+    DHT_STORE_DONE, /* tag, code: HF_OK only when durable.  HF_NO_SPACE, HF_DENIED (quota),
+                       HF_IO */
+    DHT_LOADED,     /* tag, code, item: HF_OK, HF_NOT_FOUND, HF_CORRUPT, HF_IO */
     DHT_STORE_STATE, /* complete: the store has been refilled, or was found damaged */
 
     /* From local clients; each ends with DHT_ACTION_DONE under `tag`. */
@@ -89,6 +90,10 @@ bool dht_next(struct dht_node *node, struct dht_action *action);
 
 /* When DHT_TICK is due; UINT64_MAX: not at all. */
 uint64_t dht_deadline(const struct dht_node *node);
+
+/* True when the store has half as much to do as is allowed: stop reading from peers' links
+ * until this is false, so that they wait instead of being refused. */
+bool dht_node_busy(const struct dht_node *node);
 
 /* The redundancy of a block that this node writes now (placement.h). */
 struct dht_redundancy dht_node_redundancy(const struct dht_node *node,

@@ -170,9 +170,11 @@ static void a_holder_bounds_what_it_holds(void **state)
     (void)state;
     assert_true(fits < DHT_JOBS_MAX);
     for (size_t i = 0; i < fits; i++) {
+        if (i < fits / 2) assert_false(dht_node_busy(net->nodes[2].dht));
         store.request = i;
         assert_int_equal(answer_to_store(net, &store), HF_OK);
     }
+    assert_true(dht_node_busy(net->nodes[2].dht));
     assert_int_equal(answer_to_store(net, &store), HF_UNAVAILABLE);
     for (size_t i = 0; i < DHT_JOBS_MAX; i++) { /* small ones still pass, up to the limit */
         fetch.request = 1000 + i;

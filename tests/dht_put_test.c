@@ -121,6 +121,24 @@ static void the_next_host_takes_the_place_of_a_dead_one(void **state)
     net_free(net);
 }
 
+/* The message was lost, or the holder slept: it is asked a second time. */
+static void a_silent_holder_is_asked_twice(void **state)
+{
+    struct net *net = net_new(5, 17);
+    struct net_block *block = block_of(net, 7);
+    uint64_t tag;
+
+    (void)state;
+    net_kill(net, 2);
+    tag = net_put(net, 0, block);
+    net_run(net, 5000);
+    net_revive(net, 2);
+    assert_int_equal(net_wait(net, tag)->action.code, HF_OK);
+    assert_int_equal(net_holders(net, block), 4);
+    net_block_free(block);
+    net_free(net);
+}
+
 static void a_full_holder_is_passed_over(void **state)
 {
     struct net *net = net_new(18, 8);
@@ -307,6 +325,7 @@ int main(void)
         cmocka_unit_test(away_and_known_to_be),
         cmocka_unit_test(thresholds_are_those_of_the_design),
         cmocka_unit_test(the_next_host_takes_the_place_of_a_dead_one),
+        cmocka_unit_test(a_silent_holder_is_asked_twice),
         cmocka_unit_test(a_full_holder_is_passed_over),
         cmocka_unit_test(a_flush_tries_missing_holders_again),
         cmocka_unit_test(a_flush_counts_what_stays_degraded),
