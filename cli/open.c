@@ -4,6 +4,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "blockstore/local_store.h"
+#include "blockstore/ring_store.h"
 
 #include <fcntl.h>
 #include <stdio.h>
