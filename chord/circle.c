@@ -17,18 +17,6 @@ bool chord_between_or_at(const struct hf_id *a, const struct hf_id *x,
     return hf_id_equal(x, b) || chord_between(a, x, b) || hf_id_equal(a, b);
 }
 
-void chord_distance(const struct hf_id *a, const struct hf_id *b, struct hf_id *out)
-{
-    unsigned borrow = 0;
-
-    for (unsigned i = HF_ID_SIZE; i-- > 0;) {
-        const unsigned difference = 256u + b->b[i] - a->b[i] - borrow;
-
-        out->b[i] = (uint8_t)(difference & 0xffu);
-        borrow = difference < 256u;
-    }
-}
-
 void chord_add_power(const struct hf_id *a, unsigned bit, struct hf_id *out)
 {
     unsigned carry;
@@ -51,10 +39,9 @@ void chord_add_power(const struct hf_id *a, unsigned bit, struct hf_id *out)
 int chord_compare_from(const struct hf_id *from, const struct hf_id *a,
                        const struct hf_id *b)
 {
-    struct hf_id to_a;
-    struct hf_id to_b;
+    const bool a_wraps = hf_id_compare(a, from) < 0;
+    const bool b_wraps = hf_id_compare(b, from) < 0;
 
-    chord_distance(from, a, &to_a);
-    chord_distance(from, b, &to_b);
-    return hf_id_compare(&to_a, &to_b);
+    if (a_wraps != b_wraps) return a_wraps ? 1 : -1;
+    return hf_id_compare(a, b);
 }

@@ -19,9 +19,6 @@ bool chord_between(const struct hf_id *a, const struct hf_id *x, const struct hf
 bool chord_between_or_at(const struct hf_id *a, const struct hf_id *x,
                          const struct hf_id *b);
 
-/* *out = the way clockwise from a to b, (b - a) mod 2^256. */
-void chord_distance(const struct hf_id *a, const struct hf_id *b, struct hf_id *out);
-
 /* *out = (a + 2^bit) mod 2^256; bit < CHORD_ID_BITS. */
 void chord_add_power(const struct hf_id *a, unsigned bit, struct hf_id *out);
 

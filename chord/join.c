@@ -9,30 +9,46 @@
 
 /* ---- contacts ---- */
 
-static void add_contact(struct chord_node *node, const struct chord_peer *peer)
+void join_add_contact(struct chord_node *node, const struct chord_peer *peer)
+{
+    struct chord_join *join = &node->join;
+
+    for (size_t i = 0; i < join->contact_count; i++) {
+        if (chord_peer_equal(&join->contacts[i], peer)) return;
+    }
+    if (join->contact_count == CHORD_CONTACTS_MAX) {
+        join->contact_count--;
+        memmove(&join->contacts[0], &join->contacts[1],
+                join->contact_count * sizeof join->contacts[0]);
+        memmove(&join->refused[0], &join->refused[1],
+                join->contact_count * sizeof join->refused[0]);
+        if (join->index > 0) join->index--;
+    }
+    join->refused[join->contact_count] = false;
+    join->contacts[join->contact_count++] = *peer;
+}
+
+static void collect(struct chord_node *node, const struct chord_peer *peer)
 {
     struct chord_join *join = &node->join;
 
     if (join->contact_count == CHORD_CONTACTS_MAX || table_is_suspect(node, peer) ||
         chord_peer_equal(peer, &node->self))
         return;
-    for (size_t i = 0; i < join->contact_count; i++) {
-        if (chord_peer_equal(&join->contacts[i], peer)) return;
-    }
-    join->contacts[join->contact_count++] = *peer;
+    join_add_contact(node, peer);
 }
 
 void join_collect_contacts(struct chord_node *node)
 {
     node->join.contact_count = 0;
     for (size_t i = 0; i < node->successor_count; i++)
-        add_contact(node, &node->successors[i]);
-    if (node->has_predecessor) add_contact(node, &node->predecessor);
+        collect(node, &node->successors[i]);
+    if (node->has_predecessor) collect(node, &node->predecessor);
     for (size_t i = CHORD_FINGERS_MAX; i-- > 0 && node->join.contact_count < 12;) {
-        if (node->finger_known[i]) add_contact(node, &node->fingers[i]);
+        if (node->finger_known[i]) collect(node, &node->fingers[i]);
     }
     for (size_t i = 0; i < 4 * CHORD_CONTACTS_MAX && node->roster_count > 0; i++)
-        add_contact(node, &node->roster[chord_random(node) % node->roster_count]);
+        collect(node, &node->roster[chord_random(node) % node->roster_count]);
 }
 
 /* ---- founding anew ---- */

@@ -11,6 +11,9 @@
  * so founds it anew (join_start). */
 #define CHORD_JOIN_ROUNDS 3u
 
+/* One more contact; the oldest makes room. */
+void join_add_contact(struct chord_node *node, const struct chord_peer *peer);
+
 /* Fills join.contacts with unsuspected peers: neighbours, fingers, some of the roster. */
 void join_collect_contacts(struct chord_node *node);
 

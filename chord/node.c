@@ -125,12 +125,14 @@ static void on_message(struct chord_node *node, const struct chord_message *mess
 
 static void on_join(struct chord_node *node, const struct chord_peer *contact)
 {
-    if ((node->mode != CHORD_MODE_ALONE && node->mode != CHORD_MODE_JOINING) ||
-        chord_peer_equal(contact, &node->self))
-        return;
-    node->join.contacts[0] = *contact;
-    node->join.contact_count = 1;
-    join_start(node, false);
+    if (chord_peer_equal(contact, &node->self)) return;
+    if (node->mode == CHORD_MODE_JOINING) {
+        join_add_contact(node, contact);
+    } else if (node->mode == CHORD_MODE_ALONE) {
+        node->join.contact_count = 0;
+        join_add_contact(node, contact);
+        join_start(node, false);
+    }
 }
 
 static void on_leave(struct chord_node *node)

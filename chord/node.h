@@ -77,7 +77,8 @@ enum chord_event_kind {
     CHORD_MESSAGE,    /* .message arrived over a link authenticated as .peer's node */
     CHORD_TICK,       /* the deadline from the last step has passed */
     CHORD_LOOKUP,     /* find .wanted successors of .key, to be reported under .tag */
-    CHORD_JOIN,       /* join the ring that .peer is a member of; only ALONE or JOINING */
+    CHORD_JOIN,       /* join the ring that .peer is a member of.  JOINING: one more
+                          contact; other modes than that and ALONE take no notice */
     CHORD_LEAVE,      /* tell the neighbours and stop */
     CHORD_ROSTER,     /* .peers[0..peer_count) are the members believed live */
     CHORD_UNREACHABLE /* the link layer gives .peer's node up for now */

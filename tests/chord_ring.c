@@ -307,12 +307,17 @@ void chord_ring_found(struct chord_ring *ring, const size_t *indices, size_t cou
     chord_ring_check(ring);
 }
 
-void chord_ring_join(struct chord_ring *ring, size_t index, size_t via)
+void chord_ring_contact(struct chord_ring *ring, size_t index, size_t via)
 {
     struct chord_event event = {.kind = CHORD_JOIN, .peer = &ring->members[via].peer};
 
-    chord_ring_start(ring, index);
     step(ring, index, &event);
+}
+
+void chord_ring_join(struct chord_ring *ring, size_t index, size_t via)
+{
+    chord_ring_start(ring, index);
+    chord_ring_contact(ring, index, via);
 }
 
 void chord_ring_kill(struct chord_ring *ring, size_t index)

@@ -69,6 +69,8 @@ void chord_ring_start(struct chord_ring *ring, size_t index);
 /* Starts r + 1 nodes with ideal lists, as Zave's proof begins. */
 void chord_ring_found(struct chord_ring *ring, const size_t *indices, size_t count);
 void chord_ring_join(struct chord_ring *ring, size_t index, size_t via);
+/* Tells a node that is still joining of another contact. */
+void chord_ring_contact(struct chord_ring *ring, size_t index, size_t via);
 void chord_ring_kill(struct chord_ring *ring, size_t index);
 void chord_ring_leave(struct chord_ring *ring, size_t index);
 void chord_ring_unreachable(struct chord_ring *ring, size_t at, size_t index);
