@@ -11,8 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QUIET_MS 60000u /* 30 rounds of stabilisation */
-#define SPACE_MS 1500u  /* between failures: beyond the failure timeout and a round */
+#define ADVERSARY_SEEDS 300u
+#define QUIET_MS        60000u /* 30 rounds of stabilisation */
+#define SPACE_MS        1500u /* between failures: beyond the failure timeout and a round */
 
 static void assert_holds(const struct chord_ring *ring)
 {
@@ -203,6 +204,73 @@ static void invariant_survives_churn_of_64(void **state)
     }
 }
 
+static bool try_kill(struct chord_ring *ring, size_t index)
+{
+    if (!ring->members[index].alive || !chord_ring_may_fail(ring, index)) return false;
+    chord_ring_kill(ring, index);
+    return true;
+}
+
+/* The tightest that the proof allows: r = 2, hardly more than r + 1 members, and blow
+ * after blow at neighbours of the last victim, one failure timeout apart. */
+static void adversary(uint64_t seed)
+{
+    const struct ring_options options = {
+        .seed = seed, .successors = 2, .delay_max_ms = 49, .duplicate_percent = 10};
+    const size_t count = 6 + seed % 4;
+    size_t order[RING_NODES_MAX];
+    struct chord_ring *ring = founded(&options, count, order);
+    size_t last = 0;
+
+    for (size_t i = 3; i < count; i++)
+        chord_ring_join(ring, order[i], random_live(ring));
+    chord_ring_run(ring, chord_ring_random(ring, 3000));
+    for (size_t blow = 0; blow < 30; blow++) {
+        const size_t side = chord_ring_random(ring, 2) ? 1 : count - 1;
+
+        for (size_t i = 1; i < count; i++) {
+            const size_t victim = (last + i * side) % count;
+
+            if (!try_kill(ring, victim)) continue;
+            last = victim;
+            break;
+        }
+        chord_ring_run(ring, 420 + chord_ring_random(ring, 400));
+        for (size_t i = 0; i < count; i++) {
+            if (!ring->members[i].alive && chord_ring_random(ring, 2) == 0)
+                chord_ring_join(ring, i, random_live(ring));
+        }
+        chord_ring_run(ring, chord_ring_random(ring, 700));
+        assert_holds(ring);
+    }
+    chord_ring_free(ring);
+}
+
+static void invariant_survives_an_adversary(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= ADVERSARY_SEEDS; seed++)
+        adversary(seed);
+}
+
+/* Zave, Join: the whole list of the predecessor is there from the first moment. */
+static void a_joiner_has_a_whole_list(void **state)
+{
+    const struct ring_options options = {.seed = 12, .successors = 4, .delay_max_ms = 30};
+    size_t order[RING_NODES_MAX];
+    struct chord_ring *ring = founded(&options, 6, order);
+    struct chord_peer successors[CHORD_SUCCESSORS_MAX];
+    struct chord_peer predecessor;
+
+    (void)state;
+    chord_ring_join(ring, order[5], order[0]);
+    while (chord_node_mode(ring->members[order[5]].node) != CHORD_MODE_RING)
+        chord_ring_run(ring, 1);
+    assert_int_equal(chord_node_successors(ring->members[order[5]].node, successors), 4);
+    assert_true(chord_node_predecessor(ring->members[order[5]].node, &predecessor));
+    chord_ring_free(ring);
+}
+
 /* From one node, without a roster: each ring on the way is whole and answers. */
 static void grows_from_one_node(void **state)
 {
@@ -352,6 +420,69 @@ static void lying_hop_is_rejected(void **state)
     chord_ring_free(ring);
 }
 
+/* The question that the last step sent, if any. */
+static const struct chord_action *hop_sent(const struct chord_output *out)
+{
+    for (size_t i = 0; i < out->action_count; i++) {
+        if (out->actions[i].kind == CHORD_SEND &&
+            out->actions[i].message->kind == CHORD_MESSAGE_NEXT_HOP)
+            return &out->actions[i];
+    }
+    return NULL;
+}
+
+/* Every hop names one a step behind itself: none of those is ever asked, and the lookup
+ * ends when its alternates do. */
+static void hop_that_is_not_closer_is_not_asked(void **state)
+{
+    const struct ring_options options = {.seed = 31, .successors = 4, .delay_max_ms = 20};
+    size_t order[RING_NODES_MAX];
+    struct chord_ring *ring = founded(&options, 40, order);
+    struct chord_event event = {.kind = CHORD_LOOKUP, .tag = 5, .wanted = 1};
+    const struct chord_action *hop;
+    struct chord_message answer;
+    struct chord_peer asked;
+    size_t hops = 0;
+
+    (void)state;
+    for (size_t i = 5; i < 40; i++) {
+        chord_ring_join(ring, order[i], order[0]);
+        chord_ring_run(ring, 500);
+    }
+    chord_ring_run(ring, 2 * QUIET_MS);
+    assert_ideal(ring);
+    event.key = ring->members[30].peer.position;
+    event.now_ms = ring->now_ms;
+    chord_step(ring->members[0].node, &event, &ring->out);
+    for (hop = hop_sent(&ring->out); hop != NULL; hop = hop_sent(&ring->out)) {
+        asked = hop->peer;
+        assert_true(++hops <= 1 + CHORD_MISSES_MAX);
+        memset(&answer, 0, sizeof answer);
+        answer.kind = CHORD_MESSAGE_NEXT;
+        answer.rpc = hop->message->rpc;
+        answer.from = asked;
+        answer.to = ring->members[0].peer.position;
+        answer.peers[0] = asked;
+        answer.peers[1] = asked;
+        answer.peers[1].position.b[0]--; /* behind itself, and nobody's place */
+        answer.peers[1].node = answer.peers[1].position;
+        answer.peer_count = 2;
+        event.kind = CHORD_MESSAGE;
+        event.message = &answer;
+        event.peer = &asked;
+        chord_step(ring->members[0].node, &event, &ring->out);
+        hop = hop_sent(&ring->out);
+        if (hop != NULL) {
+            assert_false(chord_peer_equal(&hop->peer, &answer.peers[0]));
+            assert_false(chord_peer_equal(&hop->peer, &answer.peers[1]));
+        }
+    }
+    assert_true(hops > 1);
+    assert_int_equal(ring->out.actions[0].kind, CHORD_FAILED);
+    assert_int_equal(ring->out.actions[0].tag, 5);
+    chord_ring_free(ring);
+}
+
 /* A message in another's name, or for somebody else, changes nothing. */
 static void messages_in_anothers_name_are_ignored(void **state)
 {
@@ -491,10 +622,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(invariant_survives_churn),
         cmocka_unit_test(invariant_survives_churn_of_64),
+        cmocka_unit_test(invariant_survives_an_adversary),
+        cmocka_unit_test(a_joiner_has_a_whole_list),
         cmocka_unit_test(grows_from_one_node),
         cmocka_unit_test(shrinks_to_one_node),
         cmocka_unit_test(lookups_under_failures_end),
         cmocka_unit_test(lying_hop_is_rejected),
+        cmocka_unit_test(hop_that_is_not_closer_is_not_asked),
         cmocka_unit_test(messages_in_anothers_name_are_ignored),
         cmocka_unit_test(suspended_node_joins_again),
         cmocka_unit_test(ring_that_slept_as_a_whole_wakes),

@@ -2,6 +2,8 @@
 
 #include "chord/circle.h"
 #include "chord/message.h"
+#include "chord/ring.h" /* looks inside a node: what it is about to adopt */
+#include "chord/state.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -374,9 +376,22 @@ struct lists {
     size_t entry[RING_NODES_MAX][CHORD_SUCCESSORS_MAX + 1];
     size_t count[RING_NODES_MAX];
     bool member[RING_NODES_MAX];
+    bool skipped[RING_NODES_MAX];
+    bool dead_pending;           /* a list about to be adopted has no live entry */
     size_t next[RING_NODES_MAX]; /* first live entry; itself when alone */
     size_t member_count;
 };
+
+static void mark_skipped(const struct chord_ring *ring, struct lists *lists,
+                         const size_t *entry, size_t count)
+{
+    const size_t n = ring->member_count;
+
+    for (size_t k = 0; k + 1 < count; k++) {
+        for (size_t j = (entry[k] + 1) % n; j != entry[k + 1]; j = (j + 1) % n)
+            lists->skipped[j] = true;
+    }
+}
 
 static void lists_read(const struct chord_ring *ring, struct lists *lists)
 {
@@ -393,6 +408,54 @@ static void lists_read(const struct chord_ring *ring, struct lists *lists)
         for (size_t k = 0; k < n; k++)
             lists->entry[i][k + 1] = index_of(ring, &successors[k].position);
         lists->count[i] = n + 1;
+        mark_skipped(ring, lists, lists->entry[i], lists->count[i]);
+    }
+}
+
+static void pending_add(const struct chord_ring *ring, struct lists *lists, size_t index,
+                        const struct chord_peer *list, size_t count)
+{
+    size_t entry[CHORD_SUCCESSORS_MAX + 1] = {index};
+    bool live = false;
+
+    for (size_t k = 0; k < count; k++) {
+        entry[k + 1] = index_of(ring, &list[k].position);
+        live = live || lists->member[entry[k + 1]];
+    }
+    if (!live) lists->dead_pending = true;
+    mark_skipped(ring, lists, entry, count + 1);
+}
+
+/* An operation takes effect, in Zave's sense, when the asked answers; the asker changes
+ * only when the answer arrives.  What is on its way counts as adopted already. */
+static void lists_add_pending(const struct chord_ring *ring, struct lists *lists)
+{
+    struct chord_peer list[CHORD_SUCCESSORS_MAX];
+
+    for (size_t i = 0; i < ring->packet_count; i++) {
+        const struct ring_packet *packet = &ring->packets[i];
+        const struct ring_member *member = &ring->members[packet->to];
+        struct chord_message m;
+        struct hf_err err;
+        size_t count;
+
+        if (!member->alive ||
+            chord_message_parse(packet->bytes, packet->size, &m, &err) != HF_OK ||
+            m.kind != CHORD_MESSAGE_STATE || m.rpc != member->node->query.rpc ||
+            member->node->query.kind == QUERY_NONE)
+            continue;
+        if (member->node->query.kind == QUERY_JOIN_STATE && m.peer_count > 0)
+            count = ring_copy_list(member->node, &m.peers[0], &m.peers[1], m.peer_count - 1,
+                                   list);
+        else
+            count = ring_copy_list(member->node, &m.from, m.peers, m.peer_count, list);
+        pending_add(ring, lists, packet->to, list, count);
+    }
+    for (size_t i = 0; i < ring->member_count; i++) {
+        const struct chord_node *node = ring->members[i].node;
+
+        if (ring->members[i].alive && node->query.kind == QUERY_JOIN_PING)
+            pending_add(ring, lists, i, node->join.successors, node->join.successor_count);
     }
 }
 
@@ -416,20 +479,10 @@ static bool clause_live_entry(const struct chord_ring *ring, struct lists *lists
 /* Clause 2: r + 1 members are skipped by no adjacent pair of any extended list. */
 static bool clause_principals(const struct chord_ring *ring, const struct lists *lists)
 {
-    const size_t n = ring->member_count;
-    bool skipped[RING_NODES_MAX] = {false};
     size_t principals = 0;
 
-    for (size_t i = 0; i < n; i++) {
-        for (size_t k = 0; k + 1 < lists->count[i]; k++) {
-            const size_t last = lists->entry[i][k + 1];
-
-            for (size_t j = (lists->entry[i][k] + 1) % n; j != last; j = (j + 1) % n)
-                skipped[j] = true;
-        }
-    }
-    for (size_t i = 0; i < n; i++)
-        principals += lists->member[i] && !skipped[i];
+    for (size_t i = 0; i < ring->member_count; i++)
+        principals += lists->member[i] && !lists->skipped[i];
     return principals >= ring->options.successors + 1u;
 }
 
@@ -467,13 +520,15 @@ static bool one_ordered_ring(const struct chord_ring *ring, const struct lists *
     return true;
 }
 
-static const char *judge(const struct chord_ring *ring)
+static const char *judge(const struct chord_ring *ring, bool with_pending)
 {
     struct lists lists;
 
     lists_read(ring, &lists);
+    if (with_pending) lists_add_pending(ring, &lists);
     if (!ring->check_principals || lists.member_count == 0) return NULL;
-    if (!clause_live_entry(ring, &lists)) return "a member has no live successor";
+    if (!clause_live_entry(ring, &lists) || lists.dead_pending)
+        return "a member has no live successor";
     if (!clause_principals(ring, &lists)) return "too few principals";
     if (!one_ordered_ring(ring, &lists)) return "not one ordered ring";
     return NULL;
@@ -481,7 +536,7 @@ static const char *judge(const struct chord_ring *ring)
 
 void chord_ring_check(struct chord_ring *ring)
 {
-    if (ring->violation == NULL) ring->violation = judge(ring);
+    if (ring->violation == NULL) ring->violation = judge(ring, false);
 }
 
 bool chord_ring_may_fail(struct chord_ring *ring, size_t index)
@@ -489,7 +544,7 @@ bool chord_ring_may_fail(struct chord_ring *ring, size_t index)
     bool may;
 
     ring->members[index].alive = false;
-    may = judge(ring) == NULL;
+    may = judge(ring, true) == NULL;
     ring->members[index].alive = true;
     return may;
 }
