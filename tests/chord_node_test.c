@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ADVERSARY_SEEDS 300u
+#define ADVERSARY_SEEDS 1000u
 #define QUIET_MS        60000u /* 30 rounds of stabilisation */
 #define SPACE_MS        1500u /* between failures: beyond the failure timeout and a round */
 
@@ -268,6 +268,42 @@ static void a_joiner_has_a_whole_list(void **state)
         chord_ring_run(ring, 1);
     assert_int_equal(chord_node_successors(ring->members[order[5]].node, successors), 4);
     assert_true(chord_node_predecessor(ring->members[order[5]].node, &predecessor));
+    chord_ring_free(ring);
+}
+
+/* Zave's operations are atomic: in the middle of one a node lets nobody see its state, but
+ * still answers a ping. */
+static void a_node_that_asks_is_busy(void **state)
+{
+    const struct ring_options options = {.seed = 14, .successors = 2, .delay_max_ms = 30};
+    size_t order[RING_NODES_MAX];
+    struct chord_ring *ring = founded(&options, 3, order);
+    struct chord_message question = {.kind = CHORD_MESSAGE_GET_STATE, .rpc = 7};
+    struct chord_event event = {.kind = CHORD_MESSAGE, .message = &question};
+    struct ring_member *asker = &ring->members[0];
+
+    (void)state;
+    question.from = ring->members[1].peer;
+    question.to = asker->peer.position;
+    event.peer = &ring->members[1].peer;
+    event.now_ms = ring->now_ms;
+    chord_step(asker->node, &event, &ring->out);
+    assert_int_equal(ring->out.actions[0].message->kind, CHORD_MESSAGE_STATE);
+    /* At its deadline it asks its successor; nobody answers here. */
+    for (bool asked = false; !asked; asked = ring->out.action_count > 0) {
+        const struct chord_event tick = {.kind = CHORD_TICK,
+                                         .now_ms = ring->out.deadline_ms};
+
+        chord_step(asker->node, &tick, &ring->out);
+        event.now_ms = tick.now_ms;
+    }
+    assert_int_equal(ring->out.actions[0].message->kind, CHORD_MESSAGE_GET_STATE);
+    chord_step(asker->node, &event, &ring->out);
+    assert_int_equal(ring->out.actions[0].message->kind, CHORD_MESSAGE_BUSY);
+    assert_int_equal(ring->out.actions[0].message->rpc, 7);
+    question.kind = CHORD_MESSAGE_PING;
+    chord_step(asker->node, &event, &ring->out);
+    assert_int_equal(ring->out.actions[0].message->kind, CHORD_MESSAGE_PONG);
     chord_ring_free(ring);
 }
 
@@ -624,6 +660,7 @@ int main(void)
         cmocka_unit_test(invariant_survives_churn_of_64),
         cmocka_unit_test(invariant_survives_an_adversary),
         cmocka_unit_test(a_joiner_has_a_whole_list),
+        cmocka_unit_test(a_node_that_asks_is_busy),
         cmocka_unit_test(grows_from_one_node),
         cmocka_unit_test(shrinks_to_one_node),
         cmocka_unit_test(lookups_under_failures_end),

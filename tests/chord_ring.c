@@ -426,36 +426,49 @@ static void pending_add(const struct chord_ring *ring, struct lists *lists, size
     mark_skipped(ring, lists, entry, count + 1);
 }
 
-/* An operation takes effect, in Zave's sense, when the asked answers; the asker changes
- * only when the answer arrives.  What is on its way counts as adopted already. */
+static void pending_answer(const struct chord_ring *ring, struct lists *lists, size_t index,
+                           const struct chord_message *m)
+{
+    const struct chord_node *node = ring->members[index].node;
+    struct chord_peer list[CHORD_SUCCESSORS_MAX];
+    size_t count;
+
+    if (m->rpc != node->query.rpc || node->query.kind == QUERY_NONE) return;
+    if (m->kind == CHORD_MESSAGE_REFUSED && node->query.kind == QUERY_STABILISE) {
+        pending_add(ring, lists, index, &node->successors[1], node->successor_count - 1);
+        return;
+    }
+    if (m->kind != CHORD_MESSAGE_STATE) return;
+    if (node->query.kind == QUERY_JOIN_STATE && m->peer_count > 0)
+        count = ring_copy_list(node, &m->peers[0], &m->peers[1], m->peer_count - 1, list);
+    else
+        count = ring_copy_list(node, &m->from, m->peers, m->peer_count, list);
+    pending_add(ring, lists, index, list, count);
+}
+
+/* An operation takes effect, in Zave's sense, when the asked answers or is found dead; the
+ * asker changes only when the answer arrives or its patience ends.  What will come of the
+ * questions that are out counts as done already. */
 static void lists_add_pending(const struct chord_ring *ring, struct lists *lists)
 {
-    struct chord_peer list[CHORD_SUCCESSORS_MAX];
-
     for (size_t i = 0; i < ring->packet_count; i++) {
         const struct ring_packet *packet = &ring->packets[i];
-        const struct ring_member *member = &ring->members[packet->to];
         struct chord_message m;
         struct hf_err err;
-        size_t count;
 
-        if (!member->alive ||
-            chord_message_parse(packet->bytes, packet->size, &m, &err) != HF_OK ||
-            m.kind != CHORD_MESSAGE_STATE || m.rpc != member->node->query.rpc ||
-            member->node->query.kind == QUERY_NONE)
-            continue;
-        if (member->node->query.kind == QUERY_JOIN_STATE && m.peer_count > 0)
-            count = ring_copy_list(member->node, &m.peers[0], &m.peers[1], m.peer_count - 1,
-                                   list);
-        else
-            count = ring_copy_list(member->node, &m.from, m.peers, m.peer_count, list);
-        pending_add(ring, lists, packet->to, list, count);
+        if (ring->members[packet->to].alive &&
+            chord_message_parse(packet->bytes, packet->size, &m, &err) == HF_OK)
+            pending_answer(ring, lists, packet->to, &m);
     }
     for (size_t i = 0; i < ring->member_count; i++) {
         const struct chord_node *node = ring->members[i].node;
 
-        if (ring->members[i].alive && node->query.kind == QUERY_JOIN_PING)
+        if (!ring->members[i].alive) continue;
+        if (node->query.kind == QUERY_JOIN_PING)
             pending_add(ring, lists, i, node->join.successors, node->join.successor_count);
+        if (node->query.kind == QUERY_STABILISE &&
+            !lists->member[index_of(ring, &node->query.to.position)])
+            pending_add(ring, lists, i, &node->successors[1], node->successor_count - 1);
     }
 }
 
