@@ -291,7 +291,7 @@ enum hf_code ring_parameters_parse(const void *bytes, size_t n,
     if (!hf_reader_done(&r) || !ring_valid(ring))
         return hf_fail(err, HF_CORRUPT, "ring parameters: malformed");
     authority_fingerprint(&ring->authority, &actual);
-    if (!hf_id_equal(&actual, fingerprint))
+    if (fingerprint != NULL && !hf_id_equal(&actual, fingerprint))
         return hf_fail(err, HF_WRONG_KEY, "ring parameters: of another ring");
     if (!hf_verify(&ring->authority, ring_label, body, body_size, &sig))
         return hf_fail(err, HF_WRONG_KEY,

@@ -87,7 +87,8 @@ HF_MUST_CHECK enum hf_code announcement_sign(const struct announcement *announce
 
 /* Verify and parse n bytes.  HF_CORRUPT: malformed, or a field out of range.
  * HF_WRONG_KEY: not signed by whom it must be signed by.  *out is then unspecified. */
-/* With the authority whose fingerprint is given (the key itself is in the parameters). */
+/* With the authority whose fingerprint is given (the key itself is in the parameters); NULL
+ * for one's own file, whose key is the one to trust. */
 HF_MUST_CHECK enum hf_code ring_parameters_parse(const void *bytes, size_t n,
                                                  const struct hf_id *fingerprint,
                                                  struct ring_parameters *ring,

@@ -1,4 +1,6 @@
-/* join_client.h - a new machine's side of joining: blocking, over plain sockets. */
+/* join_client.h - a new machine's side of joining: blocking, over plain sockets.
+ *
+ * The program ignores SIGPIPE. */
 #ifndef HOLDFAST_MEMBERSHIP_JOIN_CLIENT_H
 #define HOLDFAST_MEMBERSHIP_JOIN_CLIENT_H
 
