@@ -36,6 +36,21 @@ static bool port_valid(const char *port)
     return value >= 1 && value <= 65535;
 }
 
+/* Of a host name or a literal address; '%' names the interface of a link-local one. */
+static bool host_valid(const char *host, size_t n)
+{
+    static const char others[] = ".-_:%*";
+
+    for (size_t i = 0; i < n; i++) {
+        const char c = host[i];
+        const bool digit = c >= '0' && c <= '9';
+        const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+
+        if (!digit && !letter && memchr(others, c, sizeof others - 1) == NULL) return false;
+    }
+    return n > 0;
+}
+
 bool address_split(const char *address, char host[static ADDRESS_SIZE], char port[static 6])
 {
     const char *colon = strrchr(address, ':');
@@ -52,7 +67,7 @@ bool address_split(const char *address, char host[static ADDRESS_SIZE], char por
     } else if (memchr(address, ':', n) != NULL) {
         return false; /* an IPv6 address without brackets */
     }
-    if (n == 0) return false;
+    if (!host_valid(start, n)) return false;
     memcpy(host, start, n);
     host[n] = '\0';
     memcpy(port, colon + 1, strlen(colon + 1) + 1);
