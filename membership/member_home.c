@@ -238,8 +238,14 @@ out:
     return rc;
 }
 
-enum hf_code member_home_join(const struct hf_home *home, const char *text,
+enum hf_code member_home_join(const struct hf_home *home, const char *code,
                               const struct member_options *options, struct hf_err *err)
+{
+    return member_home_join_over(home, -1, code, options, err);
+}
+
+enum hf_code member_home_join_over(const struct hf_home *home, int fd, const char *text,
+                                   const struct member_options *options, struct hf_err *err)
 {
     struct invitation_code code;
     struct member_settings settings;
@@ -264,7 +270,8 @@ enum hf_code member_home_join(const struct hf_home *home, const char *text,
     wish.announcement.space_bytes = settings.space_bytes;
     memcpy(wish.announcement.site, settings.site, SITE_SIZE);
     wish.announcement.time_s = options->now_s;
-    rc = join_ring(&code, member.identity, &wish, &joined, err);
+    rc = fd < 0 ? join_ring(&code, member.identity, &wish, &joined, err)
+                : join_over_socket(fd, &code, member.identity, &wish, &joined, err);
     if (rc != HF_OK) goto out;
     member.settings = settings;
     member.ring_bytes = joined.ring_bytes;

@@ -48,6 +48,13 @@ HF_MUST_CHECK enum hf_code member_home_join(const struct hf_home *home, const ch
                                             const struct member_options *options,
                                             struct hf_err *err);
 
+/* The same over a stream socket that is connected to the steward, and stays the caller's;
+ * fd < 0: connects. */
+HF_MUST_CHECK enum hf_code member_home_join_over(const struct hf_home *home, int fd,
+                                                 const char *code,
+                                                 const struct member_options *options,
+                                                 struct hf_err *err);
+
 /* Opens a member's home.  HF_NOT_FOUND: it is in no ring.  HF_CORRUPT, HF_WRONG_KEY: a
  * file is damaged or of another ring.  Release with member_home_close. */
 HF_MUST_CHECK enum hf_code member_home_load(const struct hf_home *home,
