@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define CHORD_SAMPLES 64u /* draws from the roster to find CHORD_CONTACTS_MAX contacts */
+
 /* ---- contacts ---- */
 
 void join_add_contact(struct chord_node *node, const struct chord_peer *peer)
@@ -47,7 +49,7 @@ void join_collect_contacts(struct chord_node *node)
     for (size_t i = CHORD_FINGERS_MAX; i-- > 0 && node->join.contact_count < 12;) {
         if (node->finger_known[i]) collect(node, &node->fingers[i]);
     }
-    for (size_t i = 0; i < 4 * CHORD_CONTACTS_MAX && node->roster_count > 0; i++)
+    for (size_t i = 0; i < CHORD_SAMPLES && node->roster_count > 0; i++)
         collect(node, &node->roster[chord_random(node) % node->roster_count]);
 }
 

@@ -258,9 +258,8 @@ bool lookup_answer(struct chord_node *node, const struct chord_message *message)
     } else if (message->done) {
         node->ignored++;
         lookup_miss(node, lookup);
-    } else if (lookup->confirm) {
-        lookup_next(node, lookup); /* not the owner, it says: walk there */
-    } else if (lookup_take_closer(node, lookup, message)) {
+    } else if (lookup->confirm || lookup_take_closer(node, lookup, message)) {
+        /* What was believed the owner is not: from here it is walked to. */
         lookup_next(node, lookup);
     } else {
         lookup_miss(node, lookup);

@@ -50,7 +50,7 @@
 #define CHORD_MISSES_MAX  4u  /* hops of one lookup that may fail or be rejected */
 #define CHORD_HOPS_MAX    64u /* questions of one lookup */
 #define CHORD_LOOKUPS_MAX 32u /* lookups under way at once */
-#define CHORD_FOUND_MAX   (2u * (CHORD_SUCCESSORS_MAX + 1u)) /* peers of one CHORD_FOUND */
+#define CHORD_FOUND_MAX   34u /* peers of one CHORD_FOUND: 2 * (CHORD_SUCCESSORS_MAX + 1) */
 #define CHORD_OUTPUT_MAX  64u /* actions that one step can ask for */
 
 struct chord_node; /* opaque */

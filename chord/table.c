@@ -8,7 +8,7 @@
 
 size_t table_ring_min(const struct chord_node *node)
 {
-    return 2u * (node->config.successors + 1u);
+    return 2 * ((size_t)node->config.successors + 1);
 }
 
 bool table_has_roster(const struct chord_node *node)
@@ -177,7 +177,7 @@ size_t table_closest(const struct chord_node *node, const struct hf_id *key,
         const size_t at = table_roster_at(node, key);
 
         /* More than are wanted, as some may be suspects. */
-        for (size_t i = 1; i <= 2 * CHORD_CLOSER_MAX && i < n; i++)
+        for (size_t i = 1; i <= CHORD_CLOSER_MAX + CHORD_SUSPECTS_MAX && i < n; i++)
             consider(node, key, &node->roster[(at + n - i) % n], out, &count);
     }
     return count;

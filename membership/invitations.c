@@ -154,20 +154,20 @@ static void forget_expired(struct invitations *table, int64_t now_s)
     table->count = kept;
 }
 
-enum hf_code invitations_add(struct invitations *table, unsigned uses, int64_t now_s,
-                             int64_t expires_s,
+enum hf_code invitations_add(struct invitations *table,
+                             const struct invitation_terms *terms,
                              uint8_t secret[static INVITATION_SECRET_SIZE],
                              struct hf_err *err)
 {
     struct invitation *entry;
     enum hf_code rc;
 
-    if (uses < 1 || uses > INVITATION_USES_MAX)
+    if (terms->uses < 1 || terms->uses > INVITATION_USES_MAX)
         return hf_fail(err, HF_INVALID, "invitation: uses must be 1 to %u",
                        INVITATION_USES_MAX);
-    if (expires_s <= now_s)
+    if (terms->expires_s <= terms->now_s)
         return hf_fail(err, HF_INVALID, "invitation: it would expire at once");
-    forget_expired(table, now_s);
+    forget_expired(table, terms->now_s);
     if (table->count == INVITATIONS_MAX)
         return hf_fail(err, HF_NO_SPACE, "invitation: %u are open; wait until one expires",
                        INVITATIONS_MAX);
@@ -175,8 +175,8 @@ enum hf_code invitations_add(struct invitations *table, unsigned uses, int64_t n
     entry = &table->entries[table->count++];
     memset(entry, 0, sizeof *entry);
     invitation_key(secret, &entry->key);
-    entry->expires_s = expires_s;
-    entry->uses_left = uses;
+    entry->expires_s = terms->expires_s;
+    entry->uses_left = terms->uses;
     rc = save(table, err);
     if (rc != HF_OK) table->count--;
     return rc;
@@ -186,7 +186,7 @@ static void proof_of(const struct hf_id *key, const struct hf_public_key *joiner
                      const struct hf_public_key *steward, struct hf_id *proof)
 {
     static const char label[8] = "hf1/join"; /* no NUL */
-    uint8_t bytes[sizeof label + 2 * HF_PUBLIC_KEY_SIZE];
+    uint8_t bytes[sizeof label + HF_PUBLIC_KEY_SIZE + HF_PUBLIC_KEY_SIZE];
 
     memcpy(bytes, label, sizeof label);
     memcpy(bytes + sizeof label, joiner->b, HF_PUBLIC_KEY_SIZE);
@@ -215,9 +215,8 @@ static bool was_served(const struct invitation *invitation,
     return false;
 }
 
-enum hf_code invitations_redeem(struct invitations *table, const struct hf_id *proof,
-                                const struct hf_public_key *joiner,
-                                const struct hf_public_key *steward, int64_t now_s,
+enum hf_code invitations_redeem(struct invitations *table,
+                                const struct invitation_claim *claim, int64_t now_s,
                                 bool *again, struct hf_err *err)
 {
     struct invitation *entry = NULL;
@@ -227,20 +226,21 @@ enum hf_code invitations_redeem(struct invitations *table, const struct hf_id *p
     for (size_t i = 0; i < table->count; i++) {
         struct hf_id expected;
 
-        proof_of(&table->entries[i].key, joiner, steward, &expected);
-        if (hf_equal_ct(expected.b, proof->b, HF_ID_SIZE)) entry = &table->entries[i];
+        proof_of(&table->entries[i].key, claim->joiner, claim->steward, &expected);
+        if (hf_equal_ct(expected.b, claim->proof->b, HF_ID_SIZE))
+            entry = &table->entries[i];
     }
     if (entry == NULL)
         return hf_fail(err, HF_DENIED, "no such invitation was given out here");
     if (now_s > entry->expires_s)
         return hf_fail(err, HF_TIMED_OUT, "the invitation has expired; ask for a new one");
-    *again = was_served(entry, joiner);
+    *again = was_served(entry, claim->joiner);
     if (*again) return HF_OK;
     if (entry->uses_left == 0)
         return hf_fail(err, HF_NO_SPACE,
                        "the invitation has been used already; ask for a new one");
     entry->uses_left--;
-    entry->served[entry->served_count++] = *joiner;
+    entry->served[entry->served_count++] = *claim->joiner;
     rc = save(table, err);
     if (rc == HF_OK) return HF_OK;
     entry->served_count--;

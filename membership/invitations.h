@@ -22,10 +22,15 @@ HF_MUST_CHECK enum hf_code invitations_open(struct hf_files *files, int dir_fd,
                                             struct invitations **table, struct hf_err *err);
 void invitations_close(struct invitations *table); /* NULL is allowed */
 
-/* A new secret, good for `uses` machines (1..INVITATION_USES_MAX) until expires_s, saved.
- * Those expired at now_s are forgotten.  HF_NO_SPACE: INVITATIONS_MAX are open. */
-HF_MUST_CHECK enum hf_code invitations_add(struct invitations *table, unsigned uses,
-                                           int64_t now_s, int64_t expires_s,
+struct invitation_terms {
+    unsigned uses; /* machines it is good for, 1..INVITATION_USES_MAX */
+    int64_t now_s, expires_s;
+};
+
+/* A new secret on these terms, saved.  Those long expired are forgotten.  HF_INVALID: the
+ * terms.  HF_NO_SPACE: INVITATIONS_MAX are open. */
+HF_MUST_CHECK enum hf_code invitations_add(struct invitations *table,
+                                           const struct invitation_terms *terms,
                                            uint8_t secret[static INVITATION_SECRET_SIZE],
                                            struct hf_err *err);
 
@@ -35,12 +40,18 @@ void invitation_prove(const uint8_t secret[static INVITATION_SECRET_SIZE],
                       const struct hf_public_key *joiner,
                       const struct hf_public_key *steward, struct hf_id *proof);
 
-/* Takes one use of the invitation that `proof` shows, for `joiner`, and saves that; a
- * joiner that it already served costs no further use (*again).  HF_DENIED: no such
- * invitation.  HF_TIMED_OUT: expired.  HF_NO_SPACE: used up. */
-HF_MUST_CHECK enum hf_code
-invitations_redeem(struct invitations *table, const struct hf_id *proof,
-                   const struct hf_public_key *joiner, const struct hf_public_key *steward,
-                   int64_t now_s, bool *again, struct hf_err *err);
+/* "I, joiner, was invited to you, steward." */
+struct invitation_claim {
+    const struct hf_id *proof;
+    const struct hf_public_key *joiner, *steward;
+};
+
+/* Takes one use of the invitation that the claim proves, and saves that; a joiner that it
+ * already served costs no further use (*again).  HF_DENIED: no such invitation.
+ * HF_TIMED_OUT: expired.  HF_NO_SPACE: used up. */
+HF_MUST_CHECK enum hf_code invitations_redeem(struct invitations *table,
+                                              const struct invitation_claim *claim,
+                                              int64_t now_s, bool *again,
+                                              struct hf_err *err);
 
 #endif

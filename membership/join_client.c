@@ -18,6 +18,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#define ANNOUNCEMENT_SET_MAX 4096u /* a roster of one announcement */
+
 /* ---- connecting ---- */
 
 static enum hf_code wait_connected(int fd, struct hf_err *err)
@@ -33,8 +35,9 @@ static enum hf_code wait_connected(int fd, struct hf_err *err)
     if (ready == 0) return hf_fail(err, HF_TIMED_OUT, "no answer");
     if (ready < 0 || getsockopt(fd, SOL_SOCKET, SO_ERROR, &failure, &size) != 0)
         return hf_fail_errno(err, errno, "connect");
-    return failure == 0 ? HF_OK
-                        : hf_fail(err, HF_UNAVAILABLE, "connect: %s", strerror(failure));
+    return failure == 0
+               ? HF_OK
+               : hf_fail(err, HF_UNAVAILABLE, "connect: %s", strerrordesc_np(failure));
 }
 
 static enum hf_code connect_one(const struct addrinfo *address, int *fd, struct hf_err *err)
@@ -47,7 +50,7 @@ static enum hf_code connect_one(const struct addrinfo *address, int *fd, struct 
     if (connect(*fd, address->ai_addr, address->ai_addrlen) != 0)
         rc = errno == EINPROGRESS
                  ? wait_connected(*fd, err)
-                 : hf_fail(err, HF_UNAVAILABLE, "connect: %s", strerror(errno));
+                 : hf_fail(err, HF_UNAVAILABLE, "connect: %s", strerrordesc_np(errno));
     if (rc == HF_OK) {
         flags = fcntl(*fd, F_GETFL);
         if (flags < 0 || fcntl(*fd, F_SETFL, flags & ~O_NONBLOCK) != 0)
@@ -90,6 +93,7 @@ struct stream {
     uint32_t header_size, payload_size;
 };
 
+/* Why the last TLS call failed. */
 static enum hf_code tls_failed(struct hf_err *err, const char *doing)
 {
     const int errnum = errno;
@@ -179,9 +183,9 @@ static enum hf_code ask(struct stream *stream, const struct invitation_code *cod
     struct join_request request = {.key = *identity_public(identity)};
     struct link_hello hello;
     struct hf_public_key key;
-    const uint8_t *body;
+    const uint8_t *body = NULL;
     enum hf_code rc;
-    size_t n;
+    size_t n = 0;
 
     if (!name_valid(name, NAME_SIZE))
         return hf_fail(err, HF_INVALID, "name: want 1 to %u printable bytes",
@@ -218,11 +222,12 @@ static enum hf_code take_reply(struct stream *stream, const struct link_peer *st
                                struct hf_err *err)
 {
     struct join_reply reply;
+    struct hf_id fingerprint;
     struct roster_merge merge;
-    const uint8_t *body;
+    const uint8_t *body = NULL;
     enum hf_code rc;
     bool news;
-    size_t n;
+    size_t n = 0;
 
     rc = frame_receive(stream, LINK_JOIN_REPLY, &body, &n, err);
     if (rc == HF_OK) rc = join_reply_parse(body, n, &reply, err);
@@ -230,13 +235,9 @@ static enum hf_code take_reply(struct stream *stream, const struct link_peer *st
     if (reply.code != HF_OK) return refused(&reply, err);
     joined->ring_bytes = reply.ring;
     joined->certificate_bytes = reply.certificate;
-    {
-        struct hf_id fingerprint;
-
-        authority_fingerprint(&steward->ring.authority, &fingerprint);
-        rc = ring_parameters_parse(reply.ring.b, reply.ring.size, &fingerprint,
-                                   &joined->ring, err);
-    }
+    authority_fingerprint(&steward->ring.authority, &fingerprint);
+    rc = ring_parameters_parse(reply.ring.b, reply.ring.size, &fingerprint, &joined->ring,
+                               err);
     if (rc == HF_OK)
         rc = certificate_parse(reply.certificate.b, reply.certificate.size,
                                &joined->ring.authority, &joined->certificate, err);
@@ -264,7 +265,7 @@ static enum hf_code announce(struct stream *stream, const struct identity *ident
     struct announcement announcement = wish->announcement;
     uint8_t fact[FACT_SIZE_MAX];
     uint8_t header[16];
-    uint8_t set[4 * FACT_SIZE_MAX];
+    uint8_t set[ANNOUNCEMENT_SET_MAX];
     struct hf_writer w = hf_writer_init(header, sizeof header);
     size_t cursor = 0;
     enum hf_code rc;

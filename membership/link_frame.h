@@ -18,8 +18,8 @@
 #include <stdint.h>
 
 #define LINK_SIZES_SIZE  8u
-#define LINK_HEADER_MAX  (64u * 1024u)
-#define LINK_PAYLOAD_MAX (4u * 1024u * 1024u + 64u * 1024u)
+#define LINK_HEADER_MAX  65536u   /* 64 KiB */
+#define LINK_PAYLOAD_MAX 4259840u /* 4 MiB + 64 KiB */
 
 enum link_kind {
     LINK_HELLO = 1,         /* struct link_hello (join.h) */

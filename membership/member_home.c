@@ -178,6 +178,7 @@ static enum hf_code make_authority(struct member_home *member, struct hf_err *er
 static enum hf_code make_ring(struct member_home *member, const char *host_name,
                               int64_t now_s, struct hf_err *err)
 {
+    const struct newcomer newcomer = {*identity_public(member->identity), host_name, true};
     struct steward steward;
     struct hf_id node;
     enum hf_code rc;
@@ -190,9 +191,7 @@ static enum hf_code make_ring(struct member_home *member, const char *host_name,
     member->roster = roster_new(&member->ring.authority);
     if (member->roster == NULL) return hf_fail(err, HF_NO_MEMORY, "roster");
     rc = member_home_steward(member, &steward, err);
-    if (rc == HF_OK)
-        rc = steward_certify(&steward, identity_public(member->identity), host_name, true,
-                             now_s, &node, err);
+    if (rc == HF_OK) rc = steward_certify(&steward, &newcomer, now_s, &node, err);
     if (rc != HF_OK) return rc;
     member->certificate = roster_find(member->roster, &node)->certificate;
     bytes = roster_certificate(member->roster, &node, &member->certificate_bytes.size);
@@ -200,8 +199,8 @@ static enum hf_code make_ring(struct member_home *member, const char *host_name,
     return HF_OK;
 }
 
-enum hf_code member_home_create_ring(const struct hf_home *home, const char *name,
-                                     uint32_t k, uint32_t n,
+enum hf_code member_home_create_ring(const struct hf_home *home,
+                                     const struct ring_wish *wish,
                                      const struct member_options *options,
                                      char recovery[static CODE_TEXT_SIZE],
                                      struct hf_err *err)
@@ -213,7 +212,7 @@ enum hf_code member_home_create_ring(const struct hf_home *home, const char *nam
     enum hf_code rc;
 
     recovery[0] = '\0';
-    if (!name_valid(name, NAME_SIZE))
+    if (!name_valid(wish->name, NAME_SIZE))
         return hf_fail(err, HF_INVALID,
                        "the name of a ring must be 1 to %u printable bytes", NAME_SIZE - 1);
     if (member_host_name(options, host_name, err) != HF_OK ||
@@ -223,11 +222,11 @@ enum hf_code member_home_create_ring(const struct hf_home *home, const char *nam
     if (rc == HF_OK) rc = make_authority(&member, err);
     if (rc != HF_OK) goto out;
     member.settings = settings;
-    memcpy(member.ring.name, name, strlen(name) + 1);
+    memcpy(member.ring.name, wish->name, strlen(wish->name) + 1);
     member.ring.version = 1;
     member.ring.successors = SUCCESSORS_FIRST;
-    member.ring.k = k;
-    member.ring.n = n;
+    member.ring.k = wish->k;
+    member.ring.n = wish->n;
     member.ring.created_s = options->now_s;
     rc = make_ring(&member, host_name, options->now_s, err);
     if (rc == HF_OK) rc = member_home_announce(&member, &no_store, options->now_s, err);

@@ -32,12 +32,17 @@ struct member_home {
     struct invitations *invitations; /* likewise */
 };
 
-/* A new ring called `name` with this machine as its first member and steward; k, n as in
- * ring_parameters.  `recovery` gets the authority's recovery code: print it once, wipe it.
- * Makes the home.  HF_EXISTS: this home is in a ring already.  HF_INVALID: a bad name or
- * address.  Other codes: files. */
+struct ring_wish {
+    const char *name;
+    uint32_t k, n; /* as in ring_parameters; 0, 0: automatic */
+};
+
+/* A new ring with this machine as its first member and steward.  `recovery` gets the
+ * authority's recovery code: print it once, wipe it.  Makes the home.  HF_EXISTS: this
+ * home is in a ring already.  HF_INVALID: a bad name, redundancy or address.  Other codes:
+ * files. */
 HF_MUST_CHECK enum hf_code member_home_create_ring(const struct hf_home *home,
-                                                   const char *name, uint32_t k, uint32_t n,
+                                                   const struct ring_wish *wish,
                                                    const struct member_options *options,
                                                    char recovery[static CODE_TEXT_SIZE],
                                                    struct hf_err *err);

@@ -143,29 +143,35 @@ const uint8_t *roster_certificate(const struct roster *roster, const struct hf_i
 
 /* ---- adding ---- */
 
-static enum hf_code entry_insert(struct roster *roster, const struct hf_id *node,
-                                 struct entry **out, struct hf_err *err)
+/* NULL: *err says why. */
+static struct entry *entry_insert(struct roster *roster, const struct hf_id *node,
+                                  struct hf_err *err)
 {
     const size_t at = lower_bound(roster, node);
-    struct entry *entry;
+    struct entry *entry = NULL;
     struct entry **grown;
 
-    if (roster->count >= ROSTER_MEMBERS_MAX)
-        return hf_fail(err, HF_TOO_LARGE, "roster: more than %u members",
-                       ROSTER_MEMBERS_MAX);
+    if (roster->count >= ROSTER_MEMBERS_MAX) {
+        (void)hf_fail(err, HF_TOO_LARGE, "roster: more than %u members",
+                      ROSTER_MEMBERS_MAX);
+        return NULL;
+    }
     grown = hf_grow_array(roster->entries, &roster->capacity, roster->count + 1,
                           sizeof(struct entry *));
-    if (grown == NULL) return hf_fail(err, HF_NO_MEMORY, "roster");
-    roster->entries = grown;
-    entry = calloc(1, sizeof *entry);
-    if (entry == NULL) return hf_fail(err, HF_NO_MEMORY, "roster");
+    if (grown != NULL) {
+        roster->entries = grown;
+        entry = calloc(1, sizeof *entry);
+    }
+    if (entry == NULL) {
+        (void)hf_fail(err, HF_NO_MEMORY, "roster");
+        return NULL;
+    }
     entry->member.certificate.id = *node;
     memmove(&roster->entries[at + 1], &roster->entries[at],
             (roster->count - at) * sizeof(struct entry *));
     roster->entries[at] = entry;
     roster->count++;
-    *out = entry;
-    return HF_OK;
+    return entry;
 }
 
 /* Parsed forms of one fact; the one of its type is set. */
@@ -175,16 +181,19 @@ struct parsed {
     struct announcement announcement;
 };
 
-static enum hf_code verify_fact(const struct roster *roster, const struct entry *entry,
-                                uint32_t type, const void *bytes, size_t n,
-                                struct parsed *parsed, struct hf_err *err)
+/* `key` is the member's, for what it signs itself. */
+static enum hf_code verify_fact(const struct roster *roster,
+                                const struct hf_public_key *key, uint32_t type,
+                                const struct fact *fact, struct parsed *parsed,
+                                struct hf_err *err)
 {
     if (type == HF_TYPE_CERTIFICATE)
-        return certificate_parse(bytes, n, &roster->authority, &parsed->certificate, err);
+        return certificate_parse(fact->bytes, fact->size, &roster->authority,
+                                 &parsed->certificate, err);
     if (type == HF_TYPE_REVOCATION)
-        return revocation_parse(bytes, n, &roster->authority, &parsed->revocation, err);
-    return announcement_parse(bytes, n, &entry->member.certificate.key,
-                              &parsed->announcement, err);
+        return revocation_parse(fact->bytes, fact->size, &roster->authority,
+                                &parsed->revocation, err);
+    return announcement_parse(fact->bytes, fact->size, key, &parsed->announcement, err);
 }
 
 static enum fact_kind kind_of(uint32_t type)
@@ -216,42 +225,53 @@ static void member_update(struct entry *entry, enum fact_kind kind,
                       entry->revoked_serial >= member->certificate.serial;
 }
 
+/* Verifies a fact that would be news, and takes it; fact->bytes is then the roster's. */
+static enum hf_code take(struct roster *roster, struct entry *entry,
+                         const struct fact_peek *peek, struct fact *fact,
+                         struct hf_err *err)
+{
+    const enum fact_kind kind = kind_of(peek->type);
+    const struct hf_public_key *key = entry == NULL ? NULL : &entry->member.certificate.key;
+    struct parsed parsed;
+    enum hf_code rc = verify_fact(roster, key, peek->type, fact, &parsed, err);
+
+    if (rc != HF_OK) return rc;
+    if (entry == NULL) entry = entry_insert(roster, &peek->node, err);
+    if (entry == NULL) return err->code;
+    free(entry->facts[kind].bytes);
+    fact->revision = ++roster->revision;
+    entry->facts[kind] = *fact;
+    member_update(entry, kind, &parsed);
+    return HF_OK;
+}
+
 enum hf_code roster_add(struct roster *roster, const void *bytes, size_t n, bool *news,
                         struct hf_err *err)
 {
+    struct fact fact = {.size = n};
     struct fact_peek peek;
-    struct parsed parsed;
     struct entry *entry;
-    struct fact *fact;
-    struct hf_id hash;
-    uint8_t *copy;
     enum hf_code rc;
 
     *news = false;
     if (!fact_peek(bytes, n, &peek))
         return hf_fail(err, HF_CORRUPT, "roster: a fact of %zu bytes does not parse", n);
-    hf_sha256(bytes, n, &hash);
+    hf_sha256(bytes, n, &fact.hash);
+    fact.version = peek.version;
     entry = find_entry(roster, &peek.node);
     /* What is not news needs no verifying: this is what makes gossip cheap. */
-    if (entry != NULL && !is_newer(&entry->facts[kind_of(peek.type)], peek.version, &hash))
+    if (entry != NULL &&
+        !is_newer(&entry->facts[kind_of(peek.type)], fact.version, &fact.hash))
         return HF_OK;
     if (entry == NULL && peek.type != HF_TYPE_CERTIFICATE)
         return hf_fail(err, HF_NOT_FOUND, "roster: a fact of a node without certificate");
-    rc = verify_fact(roster, entry, peek.type, bytes, n, &parsed, err);
-    if (rc != HF_OK) return rc;
-    copy = malloc(n);
-    if (copy == NULL) return hf_fail(err, HF_NO_MEMORY, "roster");
-    memcpy(copy, bytes, n);
-    if (entry == NULL && entry_insert(roster, &peek.node, &entry, err) != HF_OK) {
-        free(copy);
-        return err->code;
-    }
-    fact = &entry->facts[kind_of(peek.type)];
-    free(fact->bytes);
-    *fact = (struct fact){copy, n, hash, peek.version, ++roster->revision};
-    member_update(entry, kind_of(peek.type), &parsed);
-    *news = true;
-    return HF_OK;
+    fact.bytes = malloc(n);
+    if (fact.bytes == NULL) return hf_fail(err, HF_NO_MEMORY, "roster");
+    memcpy(fact.bytes, bytes, n);
+    rc = take(roster, entry, &peek, &fact, err);
+    *news = rc == HF_OK;
+    if (rc != HF_OK) free(fact.bytes);
+    return rc;
 }
 
 enum hf_code roster_merge(struct roster *roster, const void *bytes, size_t n,

@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum hf_code steward_invite(struct steward *steward, const char *address, unsigned uses,
-                            int64_t now_s, int64_t expires_s,
+enum hf_code steward_invite(struct steward *steward, const char *address,
+                            const struct invitation_terms *terms,
                             char text[static CODE_TEXT_SIZE], struct hf_err *err)
 {
-    struct invitation_code code = {.expires_s = expires_s};
+    struct invitation_code code = {.expires_s = terms->expires_s};
     char host[ADDRESS_SIZE];
     char port[6];
     enum hf_code rc;
@@ -19,7 +19,7 @@ enum hf_code steward_invite(struct steward *steward, const char *address, unsign
         return hf_fail(err, HF_INVALID, "address '%.80s': want HOST:PORT", address);
     memcpy(code.address, address, strlen(address) + 1);
     authority_fingerprint(authority_public(steward->authority), &code.fingerprint);
-    rc = invitations_add(steward->invitations, uses, now_s, expires_s, code.secret, err);
+    rc = invitations_add(steward->invitations, terms, code.secret, err);
     if (rc == HF_OK) rc = invitation_code_put(&code, text, err);
     hf_wipe(&code, sizeof code);
     return rc;
@@ -39,25 +39,24 @@ static enum hf_code issue(struct steward *steward, const struct certificate *cer
     return rc == HF_OK ? roster_add(steward->roster, bytes, n, &news, err) : rc;
 }
 
-enum hf_code steward_certify(struct steward *steward, const struct hf_public_key *key,
-                             const char *name, bool is_steward, int64_t now_s,
-                             struct hf_id *node, struct hf_err *err)
+enum hf_code steward_certify(struct steward *steward, const struct newcomer *newcomer,
+                             int64_t now_s, struct hf_id *node, struct hf_err *err)
 {
     struct certificate certificate = {
-        .key = *key,
+        .key = newcomer->key,
         .serial = 1,
         .authority = authority_number(steward->authority),
         .positions = 1,
-        .steward = is_steward,
+        .steward = newcomer->steward,
         .not_before_s = now_s,
         .not_after_s = now_s + CERTIFICATE_LIFE_S,
     };
 
-    if (!name_valid(name, NAME_SIZE))
+    if (!name_valid(newcomer->name, NAME_SIZE))
         return hf_fail(err, HF_INVALID,
                        "the name of a machine must be 1 to %u printable bytes",
                        NAME_SIZE - 1);
-    memcpy(certificate.name, name, strlen(name) + 1);
+    memcpy(certificate.name, newcomer->name, strlen(newcomer->name) + 1);
     /* Drawn only now that the key is known: nobody can choose a place on the ring. */
     hf_random(&certificate.number, sizeof certificate.number);
     certificate_node_id(&certificate.key, certificate.number, &certificate.id);
@@ -113,6 +112,8 @@ static void refuse(struct join_reply *reply, const struct hf_err *err)
 static enum hf_code admit(struct steward *steward, const struct join_request *request,
                           int64_t now_s, struct join_reply *reply, struct hf_err *err)
 {
+    const struct invitation_claim claim = {&request->proof, &request->key, &steward->key};
+    const struct newcomer newcomer = {request->key, request->name, false};
     const struct roster_member *member;
     const uint8_t *certificate;
     struct hf_id node;
@@ -120,8 +121,7 @@ static enum hf_code admit(struct steward *steward, const struct join_request *re
     bool again;
     size_t n;
 
-    rc = invitations_redeem(steward->invitations, &request->proof, &request->key,
-                            &steward->key, now_s, &again, err);
+    rc = invitations_redeem(steward->invitations, &claim, now_s, &again, err);
     if (rc != HF_OK) return rc;
     member = roster_find_key(steward->roster, &request->key);
     if (member != NULL && again && member->evicted)
@@ -129,8 +129,7 @@ static enum hf_code admit(struct steward *steward, const struct join_request *re
     if (member != NULL && !member->evicted) {
         node = member->certificate.id;
     } else {
-        rc = steward_certify(steward, &request->key, request->name, false, now_s, &node,
-                             err);
+        rc = steward_certify(steward, &newcomer, now_s, &node, err);
         if (rc != HF_OK) return rc;
     }
     certificate = roster_certificate(steward->roster, &node, &n);
@@ -141,19 +140,16 @@ static enum hf_code admit(struct steward *steward, const struct join_request *re
     return HF_OK;
 }
 
-void steward_admit(struct steward *steward, const void *bytes, size_t n,
+void steward_admit(struct steward *steward, const void *request, size_t n,
                    const struct hf_public_key *tls_key, int64_t now_s,
                    struct join_reply *reply)
 {
-    struct join_request request;
+    struct join_request parsed;
     struct hf_err err;
+    enum hf_code rc = join_request_parse(request, n, &parsed, &err);
 
-    if (join_request_parse(bytes, n, &request, &err) != HF_OK) {
-        refuse(reply, &err);
-    } else if (memcmp(request.key.b, tls_key->b, HF_PUBLIC_KEY_SIZE) != 0) {
-        (void)hf_fail(&err, HF_DENIED, "the request is of another key than the link");
-        refuse(reply, &err);
-    } else if (admit(steward, &request, now_s, reply, &err) != HF_OK) {
-        refuse(reply, &err);
-    }
+    if (rc == HF_OK && memcmp(parsed.key.b, tls_key->b, HF_PUBLIC_KEY_SIZE) != 0)
+        rc = hf_fail(&err, HF_DENIED, "the request is of another key than the link");
+    if (rc == HF_OK) rc = admit(steward, &parsed, now_s, reply, &err);
+    if (rc != HF_OK) refuse(reply, &err);
 }

@@ -19,9 +19,9 @@ struct steward {
     struct fact_bytes ring;
 };
 
-/* A new code for `uses` machines until expires_s, answered at `address`. */
+/* A new code on these terms, to be answered at `address`. */
 HF_MUST_CHECK enum hf_code steward_invite(struct steward *steward, const char *address,
-                                          unsigned uses, int64_t now_s, int64_t expires_s,
+                                          const struct invitation_terms *terms,
                                           char text[static CODE_TEXT_SIZE],
                                           struct hf_err *err);
 
@@ -33,10 +33,16 @@ void steward_admit(struct steward *steward, const void *request, size_t n,
                    const struct hf_public_key *tls_key, int64_t now_s,
                    struct join_reply *reply);
 
-/* Issues the certificate of a machine whose key is known, and puts it on the roster. */
+struct newcomer {
+    struct hf_public_key key;
+    const char *name;
+    bool steward;
+};
+
+/* Issues a certificate, and puts it on the roster; *node is the newcomer's id.
+ * HF_INVALID: the name.  HF_TOO_LARGE: the roster is full. */
 HF_MUST_CHECK enum hf_code steward_certify(struct steward *steward,
-                                           const struct hf_public_key *key,
-                                           const char *name, bool is_steward, int64_t now_s,
+                                           const struct newcomer *newcomer, int64_t now_s,
                                            struct hf_id *node, struct hf_err *err);
 
 /* A member's certificate for another year, with the next serial.  HF_NOT_FOUND: not a

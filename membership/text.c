@@ -81,12 +81,12 @@ void code_text_encode(const char *prefix, const uint8_t *bytes, size_t n,
 {
     uint8_t all[CODE_PAYLOAD_MAX + CHECKSUM_SIZE];
     struct hf_id hash;
-    char *out = text + strlen(prefix);
+    char *out;
     uint32_t bits = 0;
     unsigned bit_count = 0;
 
     assert(n <= CODE_PAYLOAD_MAX && strlen(prefix) < 8);
-    memcpy(text, prefix, strlen(prefix));
+    out = stpcpy(text, prefix);
     memcpy(all, bytes, n);
     hf_sha256(bytes, n, &hash);
     memcpy(all + n, hash.b, CHECKSUM_SIZE);
@@ -111,6 +111,15 @@ static bool is_space(char c)
     return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
+static bool begins_with(const char *text, const char *prefix)
+{
+    while (*prefix != '\0' && *text == *prefix) {
+        text++;
+        prefix++;
+    }
+    return *prefix == '\0';
+}
+
 enum hf_code code_text_decode(const char *prefix, const char *text,
                               uint8_t bytes[static CODE_PAYLOAD_MAX], size_t *n,
                               struct hf_err *err)
@@ -129,11 +138,11 @@ enum hf_code code_text_decode(const char *prefix, const char *text,
     end = strlen(text);
     while (end > 0 && is_space(text[end - 1]))
         end--;
-    if (end < strlen(prefix) || memcmp(text, prefix, strlen(prefix)) != 0)
+    if (end < strlen(prefix) || !begins_with(text, prefix))
         return hf_fail(err, HF_WRONG_KEY, "this is not such a code: it must begin with %s",
                        prefix);
     for (size_t i = strlen(prefix); i < end; i++) {
-        const char *digit = memchr(alphabet, text[i], 64);
+        const char *digit = strchr(alphabet, text[i]);
 
         if (digit == NULL || (bit_count >= 2 && size == sizeof all)) {
             rc = mistyped(err);

@@ -12,8 +12,9 @@
 #include <string.h>
 
 #define ADVERSARY_SEEDS 1000u
-#define QUIET_MS        60000u /* 30 rounds of stabilisation */
-#define SPACE_MS        1500u /* between failures: beyond the failure timeout and a round */
+#define QUIET_MS        UINT64_C(60000) /* 30 rounds of stabilisation */
+#define SPACE_MS \
+    UINT64_C(1500) /* between failures: beyond the failure timeout and a round */
 
 static void assert_holds(const struct chord_ring *ring)
 {

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RPC_TIMEOUT_MS 100u
-#define STABILISE_MS   2000u
+#define RPC_TIMEOUT_MS UINT64_C(100)
+#define STABILISE_MS   UINT64_C(2000)
 
 struct ring_packet {
     uint64_t at_ms, sequence;
@@ -576,6 +576,7 @@ size_t chord_ring_owner(const struct chord_ring *ring, const struct hf_id *key, 
     const size_t n = ring->member_count;
     size_t at = 0;
 
+    assert(n > 0);
     while (at < n && hf_id_compare(&ring->members[at].peer.position, key) < 0)
         at++;
     for (;; at++) {

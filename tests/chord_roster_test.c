@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#define QUIET_MS 60000u
+#define QUIET_MS UINT64_C(60000)
 
 static const struct ring_options plain = {.seed = 21, .successors = 2, .delay_max_ms = 30};
 

@@ -60,6 +60,10 @@ static const struct member_options options = {.host_name = "first",
                                               .site = "cellar",
                                               .now_s = WORLD_NOW};
 
+static const struct ring_wish family = {.name = "family"};
+static const struct ring_wish other = {.name = "other"};
+static const struct ring_wish nameless = {.name = ""};
+
 static void create(const struct place *place)
 {
     char recovery[CODE_TEXT_SIZE];
@@ -67,7 +71,7 @@ static void create(const struct place *place)
     struct hf_err err;
 
     assert_int_equal(
-        member_home_create_ring(&place->homes[0], "family", 0, 0, &options, recovery, &err),
+        member_home_create_ring(&place->homes[0], &family, &options, recovery, &err),
         HF_OK);
     assert_int_equal(authority_from_code(recovery, &authority, &err), HF_OK);
     authority_free(authority);
@@ -114,7 +118,7 @@ static void a_second_ring_is_refused(void **state)
 
     create(place);
     assert_int_equal(
-        member_home_create_ring(&place->homes[0], "other", 0, 0, &options, recovery, &err),
+        member_home_create_ring(&place->homes[0], &other, &options, recovery, &err),
         HF_EXISTS);
     assert_non_null(strstr(err.msg, "family"));
     assert_string_equal(recovery, "");
@@ -131,10 +135,10 @@ static void bad_arguments_make_nothing(void **state)
 
     bad.listen = "nowhere";
     assert_int_equal(
-        member_home_create_ring(&place->homes[1], "r", 0, 0, &bad, recovery, &err),
+        member_home_create_ring(&place->homes[1], &family, &bad, recovery, &err),
         HF_INVALID);
     assert_int_equal(
-        member_home_create_ring(&place->homes[1], "", 0, 0, &options, recovery, &err),
+        member_home_create_ring(&place->homes[1], &nameless, &options, recovery, &err),
         HF_INVALID);
     assert_int_equal(member_home_join(&place->homes[1], "hf1-nonsense", &options, &err),
                      HF_WRONG_KEY);
@@ -284,10 +288,10 @@ static void serve_join(struct server *server, struct member_home *member, SSL *s
 
     member_home_hello(member, &hello);
     if (server->of_another_ring) {
-        struct hf_signer *other = world_signer(77);
+        struct hf_signer *stranger = world_signer(77);
 
-        hello.ring = world_ring(other, "evil");
-        hf_signer_free(other);
+        hello.ring = world_ring(stranger, "evil");
+        hf_signer_free(stranger);
     }
     if (server->not_steward) {
         struct certificate certificate = member->certificate;
@@ -353,15 +357,14 @@ static void *serve(void *arg)
 
 static void invite(const struct place *place, char text[static CODE_TEXT_SIZE])
 {
+    const struct invitation_terms terms = {1, WORLD_NOW, WORLD_NOW + 3600};
     struct member_home member;
     struct steward steward;
     struct hf_err err;
 
     assert_int_equal(member_home_load(&place->homes[0], &member, &err), HF_OK);
     assert_int_equal(member_home_steward(&member, &steward, &err), HF_OK);
-    assert_int_equal(steward_invite(&steward, "127.0.0.1:4774", 1, WORLD_NOW,
-                                    WORLD_NOW + 3600, text, &err),
-                     HF_OK);
+    assert_int_equal(steward_invite(&steward, "127.0.0.1:4774", &terms, text, &err), HF_OK);
     member_home_close(&member);
 }
 

@@ -28,6 +28,7 @@ struct world {
 static int world_make(void **state)
 {
     static struct world w;
+    struct newcomer newcomer = {.name = "first", .steward = true};
     struct hf_err err;
     struct hf_id node;
 
@@ -43,9 +44,8 @@ static int world_make(void **state)
                                  .roster = w.roster,
                                  .key = *hf_signer_public(w.key),
                                  .ring = world_ring(authority_signer(w.authority), "r")};
-    assert_int_equal(
-        steward_certify(&w.steward, &w.steward.key, "first", true, WORLD_NOW, &node, &err),
-        HF_OK);
+    newcomer.key = w.steward.key;
+    assert_int_equal(steward_certify(&w.steward, &newcomer, WORLD_NOW, &node, &err), HF_OK);
     *state = &w;
     return 0;
 }
@@ -74,13 +74,12 @@ static void reopen_invitations(struct world *w)
 
 static struct invitation_code invite(struct world *w, unsigned uses)
 {
+    const struct invitation_terms terms = {uses, WORLD_NOW, WORLD_NOW + 3600};
     char text[CODE_TEXT_SIZE];
     struct invitation_code code;
     struct hf_err err;
 
-    assert_int_equal(
-        steward_invite(&w->steward, "a:1", uses, WORLD_NOW, WORLD_NOW + 3600, text, &err),
-        HF_OK);
+    assert_int_equal(steward_invite(&w->steward, "a:1", &terms, text, &err), HF_OK);
     assert_int_equal(invitation_code_parse(text, &code, &err), HF_OK);
     return code;
 }
@@ -229,29 +228,29 @@ static void evicted_machines_need_a_new_code(void **state)
     assert_int_equal(steward_evict(&w->steward, &old, WORLD_NOW, &err), HF_NOT_FOUND);
 }
 
-static void invitations_are_bounded(void **state)
+static enum hf_code add(struct world *w, unsigned uses, int64_t now_s, int64_t life_s)
 {
-    struct world *w = *state;
+    const struct invitation_terms terms = {uses, now_s, now_s + life_s};
     uint8_t secret[INVITATION_SECRET_SIZE];
     struct hf_err err;
 
-    assert_int_equal(invitations_add(w->invitations, 0, 0, 1, secret, &err), HF_INVALID);
-    assert_int_equal(
-        invitations_add(w->invitations, INVITATION_USES_MAX + 1, 0, 1, secret, &err),
-        HF_INVALID);
-    assert_int_equal(invitations_add(w->invitations, 1, 5, 5, secret, &err), HF_INVALID);
+    return invitations_add(w->invitations, &terms, secret, &err);
+}
+
+static void invitations_are_bounded(void **state)
+{
+    struct world *w = *state;
+
+    assert_int_equal(add(w, 0, WORLD_NOW, 1), HF_INVALID);
+    assert_int_equal(add(w, INVITATION_USES_MAX + 1, WORLD_NOW, 1), HF_INVALID);
+    assert_int_equal(add(w, 1, WORLD_NOW, 0), HF_INVALID);
     for (size_t i = 0; i < INVITATIONS_MAX; i++)
-        assert_int_equal(invitations_add(w->invitations, INVITATION_USES_MAX, WORLD_NOW,
-                                         WORLD_NOW + 9, secret, &err),
-                         HF_OK);
-    assert_int_equal(
-        invitations_add(w->invitations, 1, WORLD_NOW, WORLD_NOW + 9, secret, &err),
-        HF_NO_SPACE);
+        assert_int_equal(add(w, INVITATION_USES_MAX, WORLD_NOW, 9), HF_OK);
+    assert_int_equal(add(w, 1, WORLD_NOW, 9), HF_NO_SPACE);
     reopen_invitations(w);
+    assert_int_equal(add(w, 1, WORLD_NOW, 9), HF_NO_SPACE);
     /* A month later they are forgotten. */
-    assert_int_equal(invitations_add(w->invitations, 1, WORLD_NOW + 2600000,
-                                     WORLD_NOW + 2600009, secret, &err),
-                     HF_OK);
+    assert_int_equal(add(w, 1, WORLD_NOW + 2600000, 9), HF_OK);
 }
 
 static void damaged_table_is_noticed(void **state)

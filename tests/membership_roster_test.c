@@ -16,7 +16,7 @@
 #define STRANGER   1001u
 #define MEMBERS    5u
 #define FACTS_MAX  64u
-#define BUFFER_MAX (256u * 1024u)
+#define BUFFER_MAX 262144u
 
 static struct hf_signer *authority;
 static struct hf_signer *stranger;

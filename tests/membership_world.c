@@ -129,5 +129,6 @@ static int remove_one(const char *path, const struct stat *st, int flag, struct 
 void world_remove(const char *path, int fd)
 {
     (void)close(fd);
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): no thread is left when a test ends */
     (void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
