@@ -225,24 +225,23 @@ static void member_update(struct entry *entry, enum fact_kind kind,
                       entry->revoked_serial >= member->certificate.serial;
 }
 
-/* Verifies a fact that would be news, and takes it; fact->bytes is then the roster's. */
-static enum hf_code take(struct roster *roster, struct entry *entry,
-                         const struct fact_peek *peek, struct fact *fact,
-                         struct hf_err *err)
+/* Verifies a fact that would be news, and takes it: fact->bytes is then the roster's.
+ * False: it was not taken, *err says why. */
+static bool take(struct roster *roster, struct entry *entry, const struct fact_peek *peek,
+                 struct fact *fact, struct hf_err *err)
 {
     const enum fact_kind kind = kind_of(peek->type);
     const struct hf_public_key *key = entry == NULL ? NULL : &entry->member.certificate.key;
     struct parsed parsed;
-    enum hf_code rc = verify_fact(roster, key, peek->type, fact, &parsed, err);
 
-    if (rc != HF_OK) return rc;
+    if (verify_fact(roster, key, peek->type, fact, &parsed, err) != HF_OK) return false;
     if (entry == NULL) entry = entry_insert(roster, &peek->node, err);
-    if (entry == NULL) return err->code;
+    if (entry == NULL) return false;
     free(entry->facts[kind].bytes);
     fact->revision = ++roster->revision;
     entry->facts[kind] = *fact;
     member_update(entry, kind, &parsed);
-    return HF_OK;
+    return true;
 }
 
 enum hf_code roster_add(struct roster *roster, const void *bytes, size_t n, bool *news,
@@ -251,7 +250,6 @@ enum hf_code roster_add(struct roster *roster, const void *bytes, size_t n, bool
     struct fact fact = {.size = n};
     struct fact_peek peek;
     struct entry *entry;
-    enum hf_code rc;
 
     *news = false;
     if (!fact_peek(bytes, n, &peek))
@@ -268,10 +266,10 @@ enum hf_code roster_add(struct roster *roster, const void *bytes, size_t n, bool
     fact.bytes = malloc(n);
     if (fact.bytes == NULL) return hf_fail(err, HF_NO_MEMORY, "roster");
     memcpy(fact.bytes, bytes, n);
-    rc = take(roster, entry, &peek, &fact, err);
-    *news = rc == HF_OK;
-    if (rc != HF_OK) free(fact.bytes);
-    return rc;
+    *news = take(roster, entry, &peek, &fact, err);
+    if (*news) return HF_OK;
+    free(fact.bytes);
+    return err->code;
 }
 
 enum hf_code roster_merge(struct roster *roster, const void *bytes, size_t n,
