@@ -518,7 +518,7 @@ enum hf_code log_index_dead(struct log_index *index, struct log_dead *out, size_
 
 /* ---- writing ---- */
 
-/* The first change breaks the seal, durably, before LMDB writes anything. */
+/* The first change breaks the seal, before LMDB writes anything. */
 static enum hf_code break_seal(struct log_index *index, struct hf_err *err)
 {
     enum hf_code rc;

@@ -90,6 +90,5 @@ enum hf_code log_seal_remove(struct hf_files *files, int dir_fd, struct hf_err *
 {
     if (files->unlink(files, dir_fd, LOG_SEAL_NAME) != 0 && errno != ENOENT)
         return hf_fail_errno(err, errno, "remove index/%s", LOG_SEAL_NAME);
-    if (files->sync(files, dir_fd) != 0) return hf_fail_errno(err, errno, "sync index/");
     return HF_OK;
 }

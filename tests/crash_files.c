@@ -605,7 +605,7 @@ static void build(struct building *b)
                 skip = skip || in_directory(op->name, lost_dirs[d]);
             if (!skip && keep(b, is_durable)) {
                 put_directory_op(b, op);
-            } else if (!skip) {
+            } else if (!skip && b->variant->seed / CRASH_LOSSES % 2 == 0) {
                 const char *slash = strrchr(op->name, '/');
                 char dir[NAME_SIZE];
 
@@ -621,9 +621,11 @@ static void build(struct building *b)
                 b->files[op->inode].size = op->offset;
         } else if (op->kind == OP_EXTERNAL) {
             /* The file of others has an inode of its own. */
+            size_t inode;
             bool others = strcmp(op->name, b->crash->external) == 0;
-            size_t inode = others ? EXTERNAL_INODE : op->inode;
 
+            if (others && b->variant->drop_external) continue;
+            inode = others ? EXTERNAL_INODE : op->inode;
             b->files[inode].size = 0;
             put_bytes(b, inode, 0, op->bytes, op->size);
             set_name(b, op->name, inode);

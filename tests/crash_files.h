@@ -5,7 +5,7 @@
  * state that a power failure at a chosen point could have left: what was synced is
  * there; of what was not, any part may be (OSDI 2014, "All File Systems Are Not Created
  * Equal"): whole writes or single sectors of 512 bytes are lost, later ones kept;
- * changes of a directory are lost from some point on.
+ * changes of a directory are lost from some point on, or each by itself.
  *
  * Any thread records; building is for one. */
 #ifndef HOLDFAST_TESTS_CRASH_FILES_H
@@ -38,6 +38,7 @@ struct crash_variant {
     uint64_t seed;
     bool ignore_file_syncs; /* as if the program had forgotten them */
     bool ignore_dir_syncs;
+    bool drop_external; /* the files of others are gone altogether */
 };
 
 /* Makes the state after the first `count` operations below `into`, which is empty. */

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -115,6 +116,7 @@ static int fault_datasync(struct hf_files *files, int fd)
     struct fault_sealed *sealed;
     bool hit;
 
+    if (f->kill_at_datasync) (void)kill(getpid(), SIGKILL);
     (void)pthread_mutex_lock(&f->lock);
     hit = strike(f) || f->fail_datasyncs;
     sealed = sealed_of(f, fd);

@@ -15,9 +15,10 @@ struct fault_files {
     /* changing operations (all but pread, close, opening what is there) */
     uint64_t calls, fail_at; /* fail_at: 0: none */
     int errnum;
-    bool sticky;         /* all later ones fail, too */
-    bool short_once;     /* instead of failing, a write is cut short */
-    bool fail_datasyncs; /* all of them, with EIO */
+    bool sticky;           /* all later ones fail, too */
+    bool short_once;       /* instead of failing, a write is cut short */
+    bool fail_datasyncs;   /* all of them, with EIO */
+    bool kill_at_datasync; /* the process, before anything is synced */
     uint64_t writes, datasyncs;
     uint64_t hold_until; /* the first datasync waits until there were so many writes */
     /* Files that failed to sync: nothing may be appended to them, and no sync tried again

@@ -1002,6 +1002,39 @@ static void a_killed_writer_loses_nothing(void **state)
         expect(f, number, 3000, number);
 }
 
+/* Killed between writing and syncing: what is in the page cache only must not count as
+ * stored before it is synced. */
+static void what_a_killed_writer_left_is_synced_first(void **state)
+{
+    struct fixture *f = *state;
+    struct fault_files faults;
+    struct hf_err err;
+    int status;
+    pid_t child;
+
+    fault_files_init(&faults);
+    f->options.files = &faults.ops;
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        if (segment_log_open(f->dir, &f->options, &f->log, &err) != HF_OK) _exit(1);
+        faults.kill_at_datasync = true;
+        (void)put(f->log, 1, 3000, 1, &err);
+        _exit(1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    open_log(f);
+    expect(f, 1, 3000, 1);
+    assert_int_equal(faults.datasyncs, 1);
+    close_log(f);
+    faults.datasyncs = 0;
+    open_log(f); /* nothing to replay, nothing to sync */
+    assert_int_equal(faults.datasyncs, 0);
+    close_log(f);
+    fault_files_done(&faults);
+}
+
 /* The writer is a child that does one step for each byte it is sent. */
 static void writer_child(struct fixture *f, int commands, int replies)
 {
@@ -1108,6 +1141,7 @@ int main(void)
         TEST(a_failed_sync_fails_all_that_share_it),
         TEST(threads_read_write_and_remove_at_once),
         TEST(a_killed_writer_loses_nothing),
+        TEST(what_a_killed_writer_left_is_synced_first),
         TEST(a_reader_sees_what_is_written_and_removed),
 #undef TEST
     };
