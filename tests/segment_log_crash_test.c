@@ -24,6 +24,7 @@
 #define KEYS        12u
 #define STEPS_MAX   512u
 #define PAYLOAD_MAX 6000u
+#define FIRST_STEPS 24u
 #define STATES      1000u
 #define NOT_YET     SIZE_MAX
 
@@ -259,6 +260,25 @@ static void script_alone(struct script *s, const char *dir)
     segment_log_close(s->log);
 }
 
+/* Removed entries stand beside live ones, and the segment that holds their removals is
+ * dropped: they must not come back, not even when the index is lost, too. */
+static void script_reclaim(struct script *s, const char *dir)
+{
+    struct hf_err err;
+
+    open_script(s, dir, "index/data.mdb");
+    for (size_t k = 0; k < KEYS; k++)
+        run_step(s, k, 1, false);
+    for (size_t k = 0; k < 9; k += 2)
+        run_step(s, k, 2, true);
+    for (uint64_t version = 2; version < 24; version++)
+        run_step(s, 10, version, false);
+    assert_int_equal(segment_log_checkpoint(s->log, &err), HF_OK);
+    for (uint64_t version = 24; version < 30; version++)
+        run_step(s, 10, version, false);
+    segment_log_close(s->log);
+}
+
 struct worker {
     struct script *script;
     size_t first;
@@ -312,11 +332,12 @@ static size_t try_states(const struct script *s, const struct crash_variant *how
 
     for (size_t i = 0; i < wanted; i++) {
         struct crash_variant variant = *how;
-        size_t time = i * 7919 % (total + 1);
+        /* Every fourth crash comes early, while the store is being made. */
+        size_t time = i * 7919 % (i % 4 == 3 ? FIRST_STEPS : total + 1);
         char dir[SCRATCH_PATH_MAX];
         bool right;
 
-        variant.loss = (enum crash_loss)(i % CRASH_LOSSES);
+        variant.loss = (enum crash_loss)(i / 4 % CRASH_LOSSES);
         variant.seed = i;
         scratch_make(dir);
         crash_files_build(s->crash, time, &variant, dir);
@@ -358,6 +379,12 @@ static void what_one_thread_stored_survives(void **state)
     run_script(script_alone, false);
 }
 
+static void what_was_removed_stays_removed(void **state)
+{
+    (void)state;
+    run_script(script_reclaim, false);
+}
+
 static void what_threads_stored_together_survives(void **state)
 {
     (void)state;
@@ -374,6 +401,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_one_thread_stored_survives),
+        cmocka_unit_test(what_was_removed_stays_removed),
         cmocka_unit_test(what_threads_stored_together_survives),
         cmocka_unit_test(a_crash_while_recovering_is_survived),
     };

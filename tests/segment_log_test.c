@@ -25,6 +25,7 @@ static const struct hf_id vault = {{7}};
 struct fixture {
     char dir[SCRATCH_PATH_MAX];
     struct log_options options;
+    struct fault_files faults; /* of the tests that want some */
     struct segment_log *log;
 };
 
@@ -747,22 +748,22 @@ static void run_over_faults(struct fixture *f, bool acked[static FAULT_ENTRIES])
 static bool try_fault(struct fixture *f, uint64_t n, int errnum, bool sticky)
 {
     bool acked[FAULT_ENTRIES];
-    struct fault_files faults;
+    struct fault_files *faults = &f->faults;
     size_t acked_count = 0;
     struct hf_err err;
     bool reached;
 
-    fault_files_init(&faults);
-    faults.fail_at = n;
-    faults.errnum = errnum;
-    faults.sticky = sticky;
-    f->options.files = &faults.ops;
+    fault_files_init(faults);
+    faults->fail_at = n;
+    faults->errnum = errnum;
+    faults->sticky = sticky;
+    f->options.files = &faults->ops;
     f->options.segment_size = 4096;
     f->options.checkpoint_rows = 4;
     run_over_faults(f, acked);
-    assert_false(faults.broken_promise);
-    reached = faults.calls >= n;
-    fault_files_done(&faults);
+    assert_false(faults->broken_promise);
+    reached = faults->calls >= n;
+    fault_files_done(faults);
     f->options.files = NULL;
     open_log(f);
     for (uint32_t i = 0; i < FAULT_ENTRIES; i++) {
@@ -801,21 +802,21 @@ static void every_operation_may_fail(void **state)
 static void a_short_write_is_completed(void **state)
 {
     struct fixture *f = *state;
-    struct fault_files faults;
+    struct fault_files *faults = &f->faults;
 
-    fault_files_init(&faults);
-    f->options.files = &faults.ops;
+    fault_files_init(faults);
+    f->options.files = &faults->ops;
     open_log(f);
     store(f, 1, 5000, 1);
-    faults.fail_at = faults.calls + 1;
-    faults.short_once = true;
+    faults->fail_at = faults->calls + 1;
+    faults->short_once = true;
     store(f, 2, 5000, 2);
-    faults.fail_at = 0;
+    faults->fail_at = 0;
     expect(f, 2, 5000, 2);
     open_log(f);
     expect(f, 2, 5000, 2);
     close_log(f);
-    fault_files_done(&faults);
+    fault_files_done(faults);
 }
 
 /* ---- threads ---- */
@@ -860,38 +861,38 @@ static void run_threads(struct fixture *f, void *(*work)(void *), size_t count,
 static void puts_share_a_sync(void **state)
 {
     struct fixture *f = *state;
-    struct fault_files faults;
+    struct fault_files *faults = &f->faults;
     bool shared = false;
 
-    fault_files_init(&faults);
-    f->options.files = &faults.ops;
+    fault_files_init(faults);
+    f->options.files = &faults->ops;
     open_log(f);
     for (size_t attempt = 0; attempt < 100 && !shared; attempt++) {
-        faults.hold_until = faults.writes + THREADS;
-        faults.datasyncs = 0;
+        faults->hold_until = faults->writes + THREADS;
+        faults->datasyncs = 0;
         run_threads(f, put_one, THREADS, 0);
-        shared = faults.datasyncs <= 2;
+        shared = faults->datasyncs <= 2;
         for (uint32_t i = 0; i < THREADS; i++)
             expect(f, i, 2000, i);
     }
     close_log(f);
-    fault_files_done(&faults);
+    fault_files_done(faults);
     assert_true(shared);
 }
 
 static void a_failed_sync_fails_all_that_share_it(void **state)
 {
     struct fixture *f = *state;
-    struct fault_files faults;
+    struct fault_files *faults = &f->faults;
 
-    fault_files_init(&faults);
-    f->options.files = &faults.ops;
+    fault_files_init(faults);
+    f->options.files = &faults->ops;
     open_log(f);
     store(f, 100, 2000, 100);
-    faults.fail_datasyncs = true;
+    faults->fail_datasyncs = true;
     run_threads(f, put_one, THREADS, THREADS);
-    faults.fail_datasyncs = false;
-    assert_false(faults.broken_promise);
+    faults->fail_datasyncs = false;
+    assert_false(faults->broken_promise);
     for (uint32_t i = 0; i < THREADS; i++)
         expect_absent(f, i);
     store(f, 101, 2000, 101);
@@ -899,7 +900,7 @@ static void a_failed_sync_fails_all_that_share_it(void **state)
     open_log(f);
     expect(f, 100, 2000, 100);
     expect(f, 101, 2000, 101);
-    fault_files_done(&faults);
+    fault_files_done(faults);
 }
 
 /* Everybody works on the same few keys; the bytes of a version are always whole. */
@@ -1007,18 +1008,18 @@ static void a_killed_writer_loses_nothing(void **state)
 static void what_a_killed_writer_left_is_synced_first(void **state)
 {
     struct fixture *f = *state;
-    struct fault_files faults;
+    struct fault_files *faults = &f->faults;
     struct hf_err err;
     int status;
     pid_t child;
 
-    fault_files_init(&faults);
-    f->options.files = &faults.ops;
+    fault_files_init(faults);
+    f->options.files = &faults->ops;
     child = fork();
     assert_true(child >= 0);
     if (child == 0) {
         if (segment_log_open(f->dir, &f->options, &f->log, &err) != HF_OK) _exit(1);
-        faults.kill_at_datasync = true;
+        faults->kill_at_datasync = true;
         (void)put(f->log, 1, 3000, 1, &err);
         _exit(1);
     }
@@ -1026,13 +1027,13 @@ static void what_a_killed_writer_left_is_synced_first(void **state)
     assert_true(WIFSIGNALED(status));
     open_log(f);
     expect(f, 1, 3000, 1);
-    assert_int_equal(faults.datasyncs, 1);
+    assert_int_equal(faults->datasyncs, 1);
     close_log(f);
-    faults.datasyncs = 0;
+    faults->datasyncs = 0;
     open_log(f); /* nothing to replay, nothing to sync */
-    assert_int_equal(faults.datasyncs, 0);
+    assert_int_equal(faults->datasyncs, 0);
     close_log(f);
-    fault_files_done(&faults);
+    fault_files_done(faults);
 }
 
 /* The writer is a child that does one step for each byte it is sent. */
