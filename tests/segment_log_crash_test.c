@@ -397,12 +397,43 @@ static void a_crash_while_recovering_is_survived(void **state)
     run_script(script_alone, true);
 }
 
+/* A store whose segments were deleted by hand is empty, and as safe as any. */
+static void a_directory_made_anew_is_durable(void **state)
+{
+    const struct crash_variant lose_all = {.loss = CRASH_LOSE_ALL};
+    char dir[SCRATCH_PATH_MAX], after[SCRATCH_PATH_MAX];
+    struct log_options options = small;
+    struct crash_files *crash;
+    struct segment_log *log;
+    struct hf_err err;
+    size_t acked;
+
+    (void)state;
+    scratch_make(dir);
+    scratch_make(after);
+    assert_int_equal(segment_log_open(dir, &options, &log, &err), HF_OK);
+    segment_log_close(log);
+    scratch_remove_below(dir, "segments");
+    crash = crash_files_new(dir, NULL);
+    options.files = crash_files_ops(crash);
+    assert_int_equal(segment_log_open(dir, &options, &log, &err), HF_OK);
+    assert_int_equal(put_version(log, KEYS, 7, &err), HF_OK);
+    acked = crash_files_count(crash);
+    segment_log_close(log);
+    crash_files_build(crash, acked, &lose_all, after);
+    assert_true(holds_after_recovery(after));
+    crash_files_free(crash);
+    scratch_remove(dir);
+    scratch_remove(after);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_one_thread_stored_survives),
         cmocka_unit_test(what_was_removed_stays_removed),
         cmocka_unit_test(what_threads_stored_together_survives),
+        cmocka_unit_test(a_directory_made_anew_is_durable),
         cmocka_unit_test(a_crash_while_recovering_is_survived),
     };
 
