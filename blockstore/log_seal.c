@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #define SEAL_SIZE   34u /* a byte string of 32 */
-#define BUFFER_SIZE (256u * 1024u)
+#define BUFFER_SIZE ((size_t)256 << 10)
 
 static enum hf_code hash_index(struct hf_files *files, int dir_fd, struct hf_id *sum,
                                struct hf_err *err)

@@ -14,6 +14,8 @@
 #define FILES_MAX 512u /* inodes in one run */
 #define NAME_SIZE 128u /* of paths below the root */
 
+#define LOST_MAX 8u
+
 /* Beyond the inodes of the recorder. */
 #define DIRECTORY_INODE FILES_MAX
 #define EXTERNAL_INODE  (FILES_MAX + 1u)
@@ -351,40 +353,43 @@ static int crash_mkdir(struct hf_files *files, int dir_fd, const char *name, mod
 
 /* ---- recording ---- */
 
-/* What is there at the start, one level of directories deep. */
+/* Takes over one file or directory that is there at the start. */
 static void take_over(struct crash_files *crash, const char *name)
 {
-    char path[PATH_MAX + NAME_SIZE];
+    char full[PATH_MAX + NAME_SIZE];
+    struct stat st;
+    struct op *op;
+    uint8_t *bytes;
+    size_t n;
+
+    (void)snprintf(full, sizeof full, "%s/%s", crash->root, name);
+    if (stat(full, &st) != 0) abort();
+    op = append(crash, S_ISDIR(st.st_mode) ? OP_MKDIR : OP_EXTERNAL);
+    copy_name(op->name, name);
+    if (S_ISDIR(st.st_mode)) return;
+    bytes = load_file(full, &n);
+    set_bytes(op, bytes, n);
+    free(bytes);
+    op->inode = inode_new(crash, name);
+}
+
+/* Takes over what is in a directory, durably. */
+static void take_over_in(struct crash_files *crash, const char *name)
+{
+    char path[PATH_MAX + NAME_SIZE], below[NAME_SIZE];
     struct dirent *item;
     DIR *dir;
 
     (void)snprintf(path, sizeof path, "%s/%s", crash->root, name);
     dir = opendir(path);
     if (dir == NULL) abort();
+    /* One DIR, one thread. NOLINTNEXTLINE(concurrency-mt-unsafe) */
     while ((item = readdir(dir)) != NULL) {
-        char below[NAME_SIZE], full[PATH_MAX + NAME_SIZE];
-        struct stat st;
-        struct op *op;
-
         if (item->d_name[0] == '.') continue;
         if (snprintf(below, sizeof below, "%s%s%s", name, name[0] != '\0' ? "/" : "",
                      item->d_name) >= (int)sizeof below)
             abort();
-        (void)snprintf(full, sizeof full, "%s/%s", crash->root, below);
-        if (stat(full, &st) != 0) abort();
-        op = append(crash, S_ISDIR(st.st_mode) ? OP_MKDIR : OP_EXTERNAL);
-        copy_name(op->name, below);
-        if (S_ISDIR(st.st_mode)) {
-            if (name[0] != '\0') abort();
-            take_over(crash, item->d_name);
-        } else {
-            size_t n;
-            uint8_t *bytes = load_file(full, &n);
-
-            set_bytes(op, bytes, n);
-            free(bytes);
-            op->inode = inode_new(crash, below);
-        }
+        take_over(crash, below);
     }
     (void)closedir(dir);
     copy_name(append(crash, OP_SYNC_DIR)->name, name);
@@ -408,7 +413,14 @@ struct crash_files *crash_files_new(const char *root, const char *external)
                                    .rename = crash_rename,
                                    .unlink = crash_unlink,
                                    .mkdir = crash_mkdir};
-    take_over(crash, "");
+    take_over_in(crash, "");
+    for (size_t i = 0, count = crash->count; i < count; i++) {
+        char name[NAME_SIZE]; /* the log moves when it grows */
+
+        if (crash->log[i].kind != OP_MKDIR) continue;
+        copy_name(name, crash->log[i].name);
+        take_over_in(crash, name);
+    }
     return crash;
 }
 
@@ -459,6 +471,8 @@ struct building {
     struct built_file files[FILES_MAX + 2];
     struct built_name names[FILES_MAX];
     size_t name_count;
+    char lost[LOST_MAX][NAME_SIZE]; /* directories that keep no further change */
+    size_t lost_count;
 };
 
 static uint64_t next_random(struct building *b)
@@ -535,7 +549,7 @@ static void put_bytes(struct building *b, size_t inode, uint64_t offset,
     size_t need = (size_t)offset + n;
 
     if (n == 0) return;
-    if (need > file->capacity) {
+    if (file->bytes == NULL || need > file->capacity) {
         file->capacity = need * 2;
         file->bytes = realloc(file->bytes, file->capacity);
         if (file->bytes == NULL) abort();
@@ -591,44 +605,50 @@ static void put_directory_op(struct building *b, const struct op *op)
     }
 }
 
+/* Keeps or loses a change of a directory; lost ones may take all later ones with them. */
+static void build_directory_op(struct building *b, const struct op *op, bool is_durable)
+{
+    const char *slash = strrchr(op->name, '/');
+
+    for (size_t d = 0; d < b->lost_count; d++)
+        if (in_directory(op->name, b->lost[d])) return;
+    if (keep(b, is_durable)) {
+        put_directory_op(b, op);
+        return;
+    }
+    if (b->variant->seed / CRASH_LOSSES % 2 != 0) return;
+    if (b->lost_count == LOST_MAX) abort();
+    (void)snprintf(b->lost[b->lost_count++], NAME_SIZE, "%.*s",
+                   slash == NULL ? 0 : (int)(slash - op->name), op->name);
+}
+
+static void build_external(struct building *b, const struct op *op)
+{
+    /* The file of others has an inode of its own. */
+    bool others = strcmp(op->name, b->crash->external) == 0;
+    size_t inode = others ? EXTERNAL_INODE : op->inode;
+
+    if (others && b->variant->drop_external) return;
+    b->files[inode].size = 0;
+    put_bytes(b, inode, 0, op->bytes, op->size);
+    set_name(b, op->name, inode);
+}
+
 static void build(struct building *b)
 {
-    char lost_dirs[8][NAME_SIZE]; /* from a first loss on, nothing of these is kept */
-    size_t lost = 0;
-
     for (size_t i = 0; i < b->count; i++) {
         const struct op *op = &b->crash->log[i];
-        bool is_durable = durable(b, i), skip = false;
+        bool is_durable = durable(b, i);
 
         if (is_directory_op(op)) {
-            for (size_t d = 0; d < lost; d++)
-                skip = skip || in_directory(op->name, lost_dirs[d]);
-            if (!skip && keep(b, is_durable)) {
-                put_directory_op(b, op);
-            } else if (!skip && b->variant->seed / CRASH_LOSSES % 2 == 0) {
-                const char *slash = strrchr(op->name, '/');
-                char dir[NAME_SIZE];
-
-                (void)snprintf(dir, sizeof dir, "%.*s",
-                               slash == NULL ? 0 : (int)(slash - op->name), op->name);
-                if (lost == 8) abort();
-                copy_name(lost_dirs[lost++], dir);
-            }
+            build_directory_op(b, op, is_durable);
         } else if (op->kind == OP_WRITE) {
             put_write(b, op, is_durable);
+        } else if (op->kind == OP_EXTERNAL) {
+            build_external(b, op);
         } else if (op->kind == OP_TRUNCATE && keep(b, is_durable)) {
             if (b->files[op->inode].size > op->offset)
                 b->files[op->inode].size = op->offset;
-        } else if (op->kind == OP_EXTERNAL) {
-            /* The file of others has an inode of its own. */
-            size_t inode;
-            bool others = strcmp(op->name, b->crash->external) == 0;
-
-            if (others && b->variant->drop_external) continue;
-            inode = others ? EXTERNAL_INODE : op->inode;
-            b->files[inode].size = 0;
-            put_bytes(b, inode, 0, op->bytes, op->size);
-            set_name(b, op->name, inode);
         }
     }
 }
