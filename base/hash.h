@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HF_LEAF_SIZE  (16u * 1024u) /* bytes in one leaf of a block's hash tree */
-#define HF_LEAVES_MAX 512u /* leaves of the largest thing hashed as a tree: 8 MiB */
+#define HF_LEAF_SIZE  16384u /* bytes in one leaf of a block's hash tree */
+#define HF_LEAVES_MAX 512u   /* leaves of the largest thing hashed as a tree: 8 MiB */
 
 struct hf_sha256 {
     uint64_t state[16]; /* opaque */

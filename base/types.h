@@ -14,6 +14,8 @@ enum hf_type {
     HF_TYPE_HEAD = 5,         /* the signed record of a host */
     HF_TYPE_RECOVERY = 6,     /* inside a recovery code */
     HF_TYPE_VAULT = 7,        /* the file that holds the vault secret */
+    HF_TYPE_TREE = 8,         /* a chunk of directory entries */
+    HF_TYPE_CATALOG = 9,      /* a chunk of catalog entries */
     /* erasure/ and blockstore/ */
     HF_TYPE_MANIFEST = 16,
     HF_TYPE_LOG_ENTRY = 17,

@@ -1,0 +1,35 @@
+/* loop.h - the one thread that owns all state of the daemon, and the way back to it.
+ *
+ * Workers (base/pool.h) get an owned job, touch nothing else, and hand the result back with
+ * loop_post.  Everything else in daemon/ is called on the loop thread only. */
+#ifndef HOLDFAST_DAEMON_LOOP_H
+#define HOLDFAST_DAEMON_LOOP_H
+
+#include "base/err.h"
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct loop; /* opaque */
+
+typedef void loop_fn(void *arg);
+
+/* NULL: no memory, no event base. */
+struct loop *loop_new(void);
+void loop_free(struct loop *loop);
+
+struct event_base *loop_base(struct loop *loop);
+
+/* Milliseconds of the clock that also counts while the machine sleeps (CLOCK_BOOTTIME). */
+uint64_t loop_now_ms(void);
+
+/* Runs fn(arg) on the loop thread, soon and in order.  Any thread; never fails (ends the
+ * process when out of memory: a lost completion would be a lost promise). */
+void loop_post(struct loop *loop, loop_fn *fn, void *arg);
+
+/* Runs until loop_stop; what was posted before that is run. */
+HF_MUST_CHECK enum hf_code loop_run(struct loop *loop, struct hf_err *err);
+void loop_stop(struct loop *loop);
+
+#endif

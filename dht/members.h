@@ -1,0 +1,49 @@
+/* members.h - the roster as dht/ sees it, in ring order, and what is known of each
+ * member's link and speed.  One owner. */
+#ifndef HOLDFAST_DHT_MEMBERS_H
+#define HOLDFAST_DHT_MEMBERS_H
+
+#include "base/err.h"
+#include "base/id.h"
+#include "dht/rtt.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* A member as the roster tells it. */
+struct dht_member {
+    struct hf_id id;   /* node id */
+    struct hf_id site; /* hash of its site's label; zero: a site of its own */
+    bool evicted;      /* its certificate is revoked: no holder, no source of answers */
+    bool missing;      /* for longer than the repair wait: gets nothing new */
+};
+
+enum dht_link { DHT_LINK_UNKNOWN, DHT_LINK_UP, DHT_LINK_DOWN };
+
+enum dht_class { DHT_SMALL, DHT_LARGE, DHT_CLASS_COUNT }; /* of requests, by their size */
+
+struct dht_peer {
+    struct dht_member member;
+    enum dht_link link;
+    struct dht_rtt rtt[DHT_CLASS_COUNT];
+};
+
+struct dht_members {
+    struct dht_peer *peers; /* in ascending order of id */
+    size_t count;
+};
+
+/* Replaces the roster; links and speeds of those who stay are kept, duplicates dropped.
+ * HF_TOO_LARGE above DHT_MEMBERS_MAX, HF_NO_MEMORY: nothing is changed. */
+HF_MUST_CHECK enum hf_code dht_members_set(struct dht_members *members,
+                                           const struct dht_member *roster, size_t count,
+                                           struct hf_err *err);
+void dht_members_done(struct dht_members *members);
+
+/* NULL: not a member. */
+struct dht_peer *dht_members_find(const struct dht_members *members,
+                                  const struct hf_id *id);
+/* Index of the first member at or after `key`, wrapping; 0 when there is none. */
+size_t dht_members_successor(const struct dht_members *members, const struct hf_id *key);
+
+#endif

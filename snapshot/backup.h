@@ -1,0 +1,65 @@
+/* backup.h - one backup run: walk, read, chunk, pack, store, and the head last.
+ *
+ * A crash at any point leaves the previous head whole; what was acknowledged and noted in
+ * the index is not stored again by the next run. */
+#ifndef HOLDFAST_SNAPSHOT_BACKUP_H
+#define HOLDFAST_SNAPSHOT_BACKUP_H
+
+#include "base/err.h"
+#include "blockstore/block_store.h"
+#include "snapshot/catalog.h"
+#include "snapshot/keys.h"
+#include "snapshot/packer.h"
+#include "snapshot/vault.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct backup_counts {
+    struct snapshot_totals totals;
+    uint64_t files_unchanged; /* taken over unread */
+    uint64_t bytes_read;
+};
+
+struct backup_options {
+    struct block_store *store; /* all borrowed */
+    const struct vault *vault;
+    const struct vault_keys *keys;
+    int state_fd;          /* directory of the newest head of our own */
+    const char *cache_dir; /* of the index */
+
+    const char *const *paths;
+    size_t path_count;
+    const char *const *tags;
+    size_t tag_count;
+    const char *host_name; /* NULL: the vault's */
+    int64_t time_ns;
+    int32_t utc_offset_s;
+    int level;  /* zstd's */
+    bool force; /* read everything anew */
+
+    /* Called on the run's thread; each may be NULL. */
+    void (*on_error)(void *arg, const char *path, const struct hf_err *err);
+    void (*on_progress)(void *arg, const struct backup_counts *counts, const char *path);
+    bool (*cancelled)(void *arg);
+    void *arg;
+};
+
+struct backup_result {
+    struct snapshot snapshot; /* released by backup_result_done */
+    struct backup_counts counts;
+    struct packer_totals stored;
+    size_t blocks_lost; /* that earlier snapshots relied on */
+    bool degraded;      /* below target redundancy: exit 4 */
+    char degraded_why[232];
+};
+
+/* HF_OK: the snapshot is made; counts.totals.errors tells of files that could not be read.
+ * HF_NOT_FOUND: none of the paths exists.  HF_CANCELLED.  Any other: as the store says; the
+ * previous head stands. */
+HF_MUST_CHECK enum hf_code backup_run(const struct backup_options *options,
+                                      struct backup_result *result, struct hf_err *err);
+void backup_result_done(struct backup_result *result);
+
+#endif

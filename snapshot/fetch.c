@@ -1,0 +1,200 @@
+#include "snapshot/fetch.h"
+
+#include "base/alloc.h"
+#include "base/hash.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FRAMERS_MAX 16u
+
+struct fetched_frame {
+    atomic_uint references;
+    struct hf_id block;
+    uint32_t offset;
+    enum frame_role role;
+    uint64_t used; /* by the fetcher's clock, under its mutex */
+    size_t size;
+    uint8_t *plain;
+};
+
+struct fetcher {
+    struct block_store *store;
+    pthread_mutex_t mutex; /* guards all below */
+    struct fetched_frame **frames;
+    size_t frame_count;
+    uint64_t clock;
+    struct framer *framers[FRAMERS_MAX]; /* idle ones */
+    size_t framer_count;
+};
+
+static void frame_unref(struct fetched_frame *frame)
+{
+    if (frame == NULL || atomic_fetch_sub(&frame->references, 1) != 1) return;
+    free(frame->plain);
+    free(frame);
+}
+
+struct fetcher *fetcher_new(struct block_store *store, size_t frames)
+{
+    struct fetcher *f = calloc(1, sizeof *f);
+
+    if (f == NULL) return NULL;
+    (void)pthread_mutex_init(&f->mutex, NULL);
+    f->store = store;
+    f->frame_count = frames;
+    f->frames = hf_alloc_array(frames, sizeof(struct fetched_frame *));
+    if (f->frames != NULL) return f;
+    fetcher_free(f);
+    return NULL;
+}
+
+void fetcher_free(struct fetcher *fetcher)
+{
+    if (fetcher == NULL) return;
+    for (size_t i = 0; fetcher->frames != NULL && i < fetcher->frame_count; i++)
+        frame_unref(fetcher->frames[i]);
+    for (size_t i = 0; i < fetcher->framer_count; i++)
+        framer_free(fetcher->framers[i]);
+    (void)pthread_mutex_destroy(&fetcher->mutex);
+    free(fetcher->frames);
+    free(fetcher);
+}
+
+static struct framer *take_framer(struct fetcher *f)
+{
+    struct framer *framer = NULL;
+
+    (void)pthread_mutex_lock(&f->mutex);
+    if (f->framer_count > 0) framer = f->framers[--f->framer_count];
+    (void)pthread_mutex_unlock(&f->mutex);
+    return framer != NULL ? framer : framer_new();
+}
+
+static void give_framer(struct fetcher *f, struct framer *framer)
+{
+    (void)pthread_mutex_lock(&f->mutex);
+    if (f->framer_count < FRAMERS_MAX) {
+        f->framers[f->framer_count++] = framer;
+        framer = NULL;
+    }
+    (void)pthread_mutex_unlock(&f->mutex);
+    framer_free(framer);
+}
+
+/* The frame from the cache, referenced, or NULL. */
+static struct fetched_frame *find(struct fetcher *f, enum frame_role role,
+                                  const struct chunk_ref *ref)
+{
+    struct fetched_frame *found = NULL;
+
+    (void)pthread_mutex_lock(&f->mutex);
+    for (size_t i = 0; i < f->frame_count && found == NULL; i++) {
+        struct fetched_frame *frame = f->frames[i];
+
+        if (frame == NULL || frame->role != role || frame->offset != ref->frame.offset ||
+            !hf_id_equal(&frame->block, &ref->frame.block))
+            continue;
+        frame->used = ++f->clock;
+        (void)atomic_fetch_add(&frame->references, 1);
+        found = frame;
+    }
+    (void)pthread_mutex_unlock(&f->mutex);
+    return found;
+}
+
+/* Puts the frame in the place of the one used longest ago. */
+static void keep(struct fetcher *f, struct fetched_frame *frame)
+{
+    size_t oldest = 0;
+    struct fetched_frame *dropped;
+
+    (void)pthread_mutex_lock(&f->mutex);
+    for (size_t i = 0; i < f->frame_count; i++) {
+        if (f->frames[i] == NULL) {
+            oldest = i;
+            break;
+        }
+        if (f->frames[i]->used < f->frames[oldest]->used) oldest = i;
+    }
+    dropped = f->frames[oldest];
+    frame->used = ++f->clock;
+    (void)atomic_fetch_add(&frame->references, 1);
+    f->frames[oldest] = frame;
+    (void)pthread_mutex_unlock(&f->mutex);
+    frame_unref(dropped);
+}
+
+static enum hf_code open_frame(struct fetcher *f, enum frame_role role,
+                               const struct chunk_ref *ref, struct fetched_frame **out,
+                               struct hf_err *err)
+{
+    struct fetched_frame *frame = calloc(1, sizeof *frame);
+    struct framer *framer = take_framer(f);
+    uint8_t *sealed = malloc(FRAME_SEALED_MAX);
+    uint8_t *plain = malloc(FRAME_PLAIN_MAX);
+    enum hf_code rc;
+
+    if (frame == NULL || framer == NULL || sealed == NULL || plain == NULL) {
+        rc = hf_fail(err, HF_NO_MEMORY, "read a frame: out of memory");
+        goto out;
+    }
+    rc = block_store_get(f->store, &ref->frame.block, ref->frame.offset, ref->frame.size,
+                         sealed, err);
+    if (rc == HF_OK)
+        rc = frame_open(framer, role, ref->frame.key, sealed, ref->frame.size, plain,
+                        &frame->size, err);
+    if (rc != HF_OK) goto out;
+    atomic_init(&frame->references, 1);
+    frame->block = ref->frame.block;
+    frame->offset = ref->frame.offset;
+    frame->role = role;
+    frame->plain = realloc(plain, frame->size == 0 ? 1 : frame->size);
+    if (frame->plain == NULL) frame->plain = plain;
+    plain = NULL;
+    keep(f, frame);
+    *out = frame;
+    frame = NULL;
+out:
+    if (framer != NULL) give_framer(f, framer);
+    free(sealed);
+    free(plain);
+    free(frame);
+    return rc;
+}
+
+enum hf_code fetch_chunk(struct fetcher *fetcher, enum frame_role role,
+                         const struct chunk_ref *ref, struct fetched *fetched,
+                         struct hf_err *err)
+{
+    char hex[HF_ID_HEX_SIZE];
+    struct fetched_frame *frame = find(fetcher, role, ref);
+    struct hf_id id;
+    enum hf_code rc = HF_OK;
+
+    memset(fetched, 0, sizeof *fetched);
+    if (frame == NULL) rc = open_frame(fetcher, role, ref, &frame, err);
+    if (rc == HF_OK && ((size_t)ref->offset + ref->size > frame->size)) {
+        rc = hf_fail(err, HF_CORRUPT, "chunk: beyond the end of its frame");
+    } else if (rc == HF_OK) {
+        hf_sha256(frame->plain + ref->offset, ref->size, &id);
+        if (!hf_id_equal(&id, &ref->id))
+            rc = hf_fail(err, HF_CORRUPT, "chunk: its bytes do not hash to its id");
+    }
+    if (rc != HF_OK) {
+        frame_unref(frame);
+        return hf_prefix(err, "block %.16s", hf_id_hex(&ref->frame.block, hex));
+    }
+    fetched->bytes = frame->plain + ref->offset;
+    fetched->size = ref->size;
+    fetched->frame = frame;
+    return HF_OK;
+}
+
+void fetched_done(struct fetched *fetched)
+{
+    frame_unref(fetched->frame);
+    memset(fetched, 0, sizeof *fetched);
+}

@@ -1,0 +1,332 @@
+/* Two tables: chunk id -> reference, block id -> nothing (the blocks that references
+ * name, so that they can be confirmed without reading every row). */
+#include "snapshot/index.h"
+
+#include "base/alloc.h"
+#include "base/hash.h"
+#include "base/home.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <lmdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAP_SIZE   (1ull << 40) /* address space, not memory */
+#define CHECK_SIZE 8u
+#define VERSION    "hf-index-1"
+
+struct index {
+    MDB_env *env;
+    MDB_txn *txn; /* the open write transaction, or NULL */
+    MDB_dbi chunks, blocks, meta;
+    struct hf_id *lost; /* sorted */
+    size_t lost_count, lost_capacity;
+};
+
+struct value {
+    uint8_t bytes[REFERENCE_ENCODED_MAX + CHECK_SIZE];
+    size_t size;
+};
+
+static enum hf_code fail(struct hf_err *err, int mdb, const char *what)
+{
+    if (mdb == ENOSPC || mdb == MDB_MAP_FULL)
+        return hf_fail(err, HF_NO_SPACE, "index: %s: %s", what, mdb_strerror(mdb));
+    return hf_fail(err, HF_IO, "index: %s: %s", what, mdb_strerror(mdb));
+}
+
+static enum hf_code begin(struct index *index, struct hf_err *err)
+{
+    int rc = index->txn != NULL ? 0 : mdb_txn_begin(index->env, NULL, 0, &index->txn);
+
+    return rc == 0 ? HF_OK : fail(err, rc, "begin");
+}
+
+static void checksum(const struct hf_id *chunk, const uint8_t *bytes, size_t n,
+                     uint8_t out[static CHECK_SIZE])
+{
+    struct hf_sha256 h;
+    struct hf_id sum;
+
+    hf_sha256_init(&h);
+    hf_sha256_add(&h, chunk->b, sizeof chunk->b);
+    hf_sha256_add(&h, bytes, n);
+    hf_sha256_final(&h, &sum);
+    memcpy(out, sum.b, CHECK_SIZE);
+}
+
+static bool decode(const struct hf_id *chunk, const MDB_val *v, struct chunk_ref *ref)
+{
+    const uint8_t *bytes = v->mv_data;
+    uint8_t want[CHECK_SIZE];
+    struct hf_reader r;
+
+    if (v->mv_size < CHECK_SIZE) return false;
+    checksum(chunk, bytes, v->mv_size - CHECK_SIZE, want);
+    if (memcmp(want, bytes + v->mv_size - CHECK_SIZE, CHECK_SIZE) != 0) return false;
+    r = hf_reader_init(bytes, v->mv_size - CHECK_SIZE);
+    chunk_ref_get(&r, ref, NULL);
+    return hf_reader_done(&r) && hf_id_equal(&ref->id, chunk);
+}
+
+/* Opens the environment and its tables; an error of LMDB, or 0. */
+static int open_env(const char *path, struct index *index)
+{
+    int rc = mdb_env_create(&index->env);
+
+    if (rc == 0) rc = mdb_env_set_mapsize(index->env, MAP_SIZE);
+    if (rc == 0) rc = mdb_env_set_maxdbs(index->env, 4);
+    if (rc == 0) rc = mdb_env_open(index->env, path, MDB_NORDAHEAD, 0600);
+    if (rc == 0) rc = mdb_txn_begin(index->env, NULL, 0, &index->txn);
+    if (rc == 0) rc = mdb_dbi_open(index->txn, "chunks", MDB_CREATE, &index->chunks);
+    if (rc == 0) rc = mdb_dbi_open(index->txn, "blocks", MDB_CREATE, &index->blocks);
+    if (rc == 0) rc = mdb_dbi_open(index->txn, "meta", MDB_CREATE, &index->meta);
+    return rc;
+}
+
+/* True when the index is this vault's and host's; an empty one is made so. */
+static bool claim(struct index *index, const struct hf_id *vault, const struct hf_id *host,
+                  bool *fresh)
+{
+    static char key_bytes[] = "owner";
+    uint8_t want[sizeof VERSION + 2 * HF_ID_SIZE];
+    MDB_val key = {sizeof key_bytes - 1, key_bytes};
+    MDB_val value;
+    int rc;
+
+    memcpy(want, VERSION, sizeof VERSION);
+    memcpy(want + sizeof VERSION, vault->b, HF_ID_SIZE);
+    memcpy(want + sizeof VERSION + HF_ID_SIZE, host->b, HF_ID_SIZE);
+    rc = mdb_get(index->txn, index->meta, &key, &value);
+    *fresh = rc == MDB_NOTFOUND;
+    if (rc == 0)
+        return value.mv_size == sizeof want &&
+               memcmp(value.mv_data, want, sizeof want) == 0;
+    value = (MDB_val){sizeof want, want};
+    return *fresh && mdb_put(index->txn, index->meta, &key, &value, 0) == 0;
+}
+
+static void drop_env(struct index *index)
+{
+    if (index->txn != NULL) mdb_txn_abort(index->txn);
+    if (index->env != NULL) mdb_env_close(index->env);
+    index->txn = NULL;
+    index->env = NULL;
+}
+
+enum hf_code index_open(const char *dir, const struct hf_id *vault,
+                        const struct hf_id *host, struct index **out, bool *fresh,
+                        struct hf_err *err)
+{
+    char path[HF_PATH_MAX];
+    char file[HF_PATH_MAX + 16];
+    char hex[HF_ID_HEX_SIZE];
+    struct index *index = calloc(1, sizeof *index);
+    enum hf_code rc = HF_OK;
+
+    *out = NULL;
+    if (index == NULL) return hf_fail(err, HF_NO_MEMORY, "index: out of memory");
+    if (snprintf(path, sizeof path, "%s/index-%.16s", dir, hf_id_hex(vault, hex)) >=
+        (int)sizeof path)
+        rc = hf_fail(err, HF_TOO_LARGE, "index: path too long");
+    else if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        rc = hf_fail_errno(err, errno, "index: make %s", path);
+    for (int attempt = 0; rc == HF_OK; attempt++) {
+        int mdb = open_env(path, index);
+
+        if (mdb == 0 && claim(index, vault, host, fresh)) {
+            rc = index_commit(index, err);
+            break;
+        }
+        drop_env(index);
+        if (attempt > 0 || mdb == ENOSPC || mdb == EACCES) {
+            rc = fail(err, mdb, path);
+            break;
+        }
+        hf_log(HF_LOG_WARN, "index", "%s cannot be used and is begun anew", path);
+        (void)snprintf(file, sizeof file, "%s/data.mdb", path);
+        (void)unlink(file);
+        (void)snprintf(file, sizeof file, "%s/lock.mdb", path);
+        (void)unlink(file);
+    }
+    if (rc != HF_OK) {
+        index_close(index);
+        return rc;
+    }
+    *out = index;
+    return HF_OK;
+}
+
+void index_close(struct index *index)
+{
+    if (index == NULL) return;
+    drop_env(index);
+    free(index->lost);
+    free(index);
+}
+
+bool index_find(struct index *index, const struct hf_id *chunk, struct chunk_ref *ref)
+{
+    struct hf_id id = *chunk;
+    MDB_val key = {sizeof id.b, id.b};
+    MDB_val value;
+    struct hf_err err;
+
+    /* Reads go through the write transaction, so that they see what it holds. */
+    if (begin(index, &err) != HF_OK) return false;
+    return mdb_get(index->txn, index->chunks, &key, &value) == 0 &&
+           decode(chunk, &value, ref);
+}
+
+enum hf_code index_add(struct index *index, const struct chunk_ref *refs, size_t count,
+                       struct hf_err *err)
+{
+    enum hf_code rc = begin(index, err);
+
+    for (size_t i = 0; rc == HF_OK && i < count; i++) {
+        struct chunk_ref ref = refs[i];
+        struct value v;
+        struct hf_writer w = hf_writer_init(v.bytes, REFERENCE_ENCODED_MAX);
+        MDB_val key = {sizeof ref.id.b, ref.id.b};
+        MDB_val value;
+        int mdb;
+
+        chunk_ref_put(&w, &ref, false);
+        v.size = hf_writer_size(&w);
+        checksum(&ref.id, v.bytes, v.size, v.bytes + v.size);
+        value = (MDB_val){v.size + CHECK_SIZE, v.bytes};
+        mdb = mdb_put(index->txn, index->chunks, &key, &value, 0);
+        key = (MDB_val){sizeof ref.frame.block.b, ref.frame.block.b};
+        value = (MDB_val){0, ref.frame.block.b};
+        if (mdb == 0) mdb = mdb_put(index->txn, index->blocks, &key, &value, 0);
+        if (mdb != 0) {
+            rc = fail(err, mdb, "add");
+            mdb_txn_abort(index->txn);
+            index->txn = NULL;
+        }
+    }
+    return rc;
+}
+
+enum hf_code index_commit(struct index *index, struct hf_err *err)
+{
+    MDB_txn *txn = index->txn;
+    int rc;
+
+    if (txn == NULL) return HF_OK;
+    index->txn = NULL;
+    rc = mdb_txn_commit(txn);
+    return rc == 0 ? HF_OK : fail(err, rc, "commit");
+}
+
+static enum hf_code note_lost(struct index *index, const struct hf_id *block,
+                              struct hf_err *err)
+{
+    struct hf_id *grown = hf_grow_array(index->lost, &index->lost_capacity,
+                                        index->lost_count + 1, sizeof *grown);
+
+    if (grown == NULL) return hf_fail(err, HF_NO_MEMORY, "index: out of memory");
+    index->lost = grown;
+    index->lost[index->lost_count++] = *block; /* in order: the table is sorted by id */
+    return HF_OK;
+}
+
+static enum hf_code ask(struct index *index, struct block_store *store,
+                        const struct hf_id *ids, size_t count, struct hf_err *err)
+{
+    bool have[BLOCK_HAVE_MAX];
+    enum hf_code rc = block_store_have(store, ids, count, have, err);
+
+    for (size_t i = 0; rc == HF_OK && i < count; i++) {
+        if (!have[i]) rc = note_lost(index, &ids[i], err);
+    }
+    return rc;
+}
+
+/* Takes every row out of `table` whose block is lost. */
+static int remove_lost(struct index *index, MDB_dbi table, bool of_chunks)
+{
+    MDB_cursor *cursor;
+    MDB_val key;
+    MDB_val value;
+    int rc = mdb_cursor_open(index->txn, table, &cursor);
+
+    if (rc != 0) return rc;
+    while ((rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+        struct chunk_ref ref;
+        struct hf_id id;
+        bool gone;
+
+        if (key.mv_size != sizeof id.b) continue;
+        memcpy(id.b, key.mv_data, sizeof id.b);
+        gone = of_chunks
+                   ? !decode(&id, &value, &ref) || index_block_lost(index, &ref.frame.block)
+                   : index_block_lost(index, &id);
+        if (gone) rc = mdb_cursor_del(cursor, 0);
+        if (rc != 0) break;
+    }
+    mdb_cursor_close(cursor);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+static enum hf_code ask_all(struct index *index, struct block_store *store,
+                            struct hf_err *err)
+{
+    struct hf_id *ids = hf_alloc_array(BLOCK_HAVE_MAX, sizeof *ids);
+    MDB_cursor *cursor = NULL;
+    MDB_val key;
+    MDB_val value;
+    size_t count = 0;
+    enum hf_code rc = HF_OK;
+    int mdb = ids == NULL ? ENOMEM : mdb_cursor_open(index->txn, index->blocks, &cursor);
+
+    while (mdb == 0 && rc == HF_OK) {
+        mdb = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+        if (mdb == 0 && key.mv_size == sizeof ids->b)
+            memcpy(ids[count++].b, key.mv_data, sizeof ids->b);
+        if (count == BLOCK_HAVE_MAX || (mdb != 0 && count > 0)) {
+            rc = ask(index, store, ids, count, err);
+            count = 0;
+        }
+    }
+    if (cursor != NULL) mdb_cursor_close(cursor);
+    free(ids);
+    if (rc == HF_OK && mdb != MDB_NOTFOUND) rc = fail(err, mdb, "list the blocks");
+    return rc;
+}
+
+enum hf_code index_confirm(struct index *index, struct block_store *store, size_t *lost,
+                           struct hf_err *err)
+{
+    enum hf_code rc = begin(index, err);
+    int mdb = 0;
+
+    *lost = 0;
+    index->lost_count = 0;
+    if (rc == HF_OK) rc = ask_all(index, store, err);
+    if (rc != HF_OK) {
+        index->lost_count = 0;
+        return rc;
+    }
+    if (index->lost_count == 0) return HF_OK;
+    mdb = remove_lost(index, index->chunks, true);
+    if (mdb == 0) mdb = remove_lost(index, index->blocks, false);
+    if (mdb != 0) return fail(err, mdb, "remove lost blocks");
+    *lost = index->lost_count;
+    return index_commit(index, err);
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    return hf_id_compare(a, b);
+}
+
+bool index_block_lost(const struct index *index, const struct hf_id *block)
+{
+    return index->lost_count > 0 && bsearch(block, index->lost, index->lost_count,
+                                            sizeof *index->lost, compare_ids) != NULL;
+}

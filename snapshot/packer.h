@@ -1,0 +1,92 @@
+/* packer.h - chunks into frames, frames into blocks, blocks into the store.
+ *
+ * Two lanes: data, and trees with the catalog.  A data frame that does not fit the open
+ * block is held back and fits the next; tree frames keep their order, because chunks in
+ * the open tree block refer to one another without a block id (reference.h).
+ *
+ * A block is stored by a worker while the next is filled.  Where a chunk is, is known
+ * completely only when its block is: until then a struct packed stands for it.  One
+ * thread owns a packer; the workers are its own. */
+#ifndef HOLDFAST_SNAPSHOT_PACKER_H
+#define HOLDFAST_SNAPSHOT_PACKER_H
+
+#include "base/err.h"
+#include "blockstore/block_store.h"
+#include "snapshot/frame.h"
+#include "snapshot/index.h"
+#include "snapshot/keys.h"
+#include "snapshot/reference.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct packer; /* opaque */
+
+/* A chunk that was given to the packer. */
+struct packed {
+    struct packed_frame *frame; /* NULL: `ref` is complete */
+    struct chunk_ref ref;
+};
+
+struct packer_config {
+    struct block_store *store;
+    struct index *index;           /* NULL: nothing is looked up or noted */
+    const struct vault_keys *keys; /* all borrowed; they outlive the packer */
+    int level;                     /* zstd's; 0: off */
+};
+
+/* What has been stored in this run. */
+struct packer_totals {
+    uint64_t chunks_new, chunks_known;
+    uint64_t bytes_new;    /* plaintext of new chunks */
+    uint64_t blocks;       /* acknowledged */
+    uint64_t bytes_stored; /* their size */
+};
+
+HF_MUST_CHECK enum hf_code packer_new(const struct packer_config *config,
+                                      struct packer **packer, struct hf_err *err);
+/* Waits for the workers; what is not yet in a full block is dropped.  NULL is allowed. */
+void packer_free(struct packer *packer);
+
+/* Takes a data chunk of n bytes (1..CHUNK_SIZE_MAX), borrowed for the call; one that is
+ * known already is not stored again.  *out is released by packed_done.  Any failure of the
+ * store shows here or in a later call, once and for all. */
+HF_MUST_CHECK enum hf_code packer_add(struct packer *packer, const uint8_t *bytes, size_t n,
+                                      struct packed *out, struct hf_err *err);
+
+/* Writes the bytes of a tree or catalog chunk to w: called again with another `w` when the
+ * block in which it was to go had to be closed. */
+typedef void packer_encode_fn(void *arg, struct packer *packer, struct hf_writer *w);
+
+/* Takes a chunk of the tree lane.  `encode` writes references with packer_put_*; every
+ * chunk that it refers to must be packed_ready.  HF_TOO_LARGE: more than CHUNK_SIZE_MAX
+ * bytes. */
+HF_MUST_CHECK enum hf_code packer_add_tree(struct packer *packer, enum frame_role role,
+                                           packer_encode_fn *encode, void *arg,
+                                           struct packed *out, struct hf_err *err);
+
+/* True when references to it can be written: its block is stored, or it is in the tree
+ * lane's open block. */
+bool packed_ready(struct packer *packer, struct packed *packed);
+
+/* For packer_encode_fn: writes a reference to a ready chunk, or a stream's root. */
+void packer_put_chunk(struct packer *packer, struct hf_writer *w, struct packed *packed);
+void packer_put_root(struct packer *packer, struct hf_writer *w, uint64_t size,
+                     uint32_t depth, struct packed *packed);
+
+/* Closes the open data block, however full, and waits for it: all data is then ready. */
+HF_MUST_CHECK enum hf_code packer_finish_data(struct packer *packer, struct hf_err *err);
+/* The same for the tree lane: every packed chunk then has a complete `ref`. */
+HF_MUST_CHECK enum hf_code packer_finish_tree(struct packer *packer, struct hf_err *err);
+
+/* Copies the complete reference out; the chunk's block must be stored. */
+HF_MUST_CHECK enum hf_code packed_ref(struct packer *packer, struct packed *packed,
+                                      struct chunk_ref *ref, struct hf_err *err);
+/* A chunk known from elsewhere (the parent snapshot). */
+struct packed packed_known(const struct chunk_ref *ref);
+void packed_done(struct packed *packed);
+
+const struct packer_totals *packer_totals(const struct packer *packer);
+
+#endif

@@ -1,0 +1,415 @@
+/* Whole backups and restores through the memory store: what comes back is what was there.
+ */
+#include "test.h"
+#include "tree_maker.h"
+
+#include "base/file.h"
+#include "blockstore/memory_store.h"
+#include "snapshot/backup.h"
+#include "snapshot/restore.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct fixture {
+    char *dir; /* source, out1.., state, cache */
+    char source[512], cache[512], state[512];
+    int state_fd;
+    struct vault vault;
+    struct vault_keys keys;
+    struct block_store *store;
+    int64_t clock_ns;
+    size_t errors;
+};
+
+static void make_dir(struct fixture *f, const char *name, char out[static 512])
+{
+    (void)snprintf(out, 512, "%s/%s", f->dir, name);
+    assert_int_equal(mkdir(out, 0755), 0);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    struct block_owner owner;
+    struct hf_err err;
+
+    f->dir = test_dir_new();
+    make_dir(f, "source", f->source);
+    make_dir(f, "cache", f->cache);
+    make_dir(f, "state", f->state);
+    assert_int_equal(hf_dir_open(f->state, &f->state_fd, &err), HF_OK);
+    assert_int_equal(vault_new(&f->vault, "testhost", &err), HF_OK);
+    assert_int_equal(vault_keys_init(&f->keys, f->vault.secret, &err), HF_OK);
+    owner = (struct block_owner){f->keys.vault, f->vault.host, f->keys.signer};
+    f->store = memory_store_new(&owner);
+    f->clock_ns = 1790000000ll * 1000000000;
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    block_store_close(f->store);
+    vault_keys_done(&f->keys);
+    vault_done(&f->vault);
+    (void)close(f->state_fd);
+    test_dir_remove(f->dir);
+    free(f);
+    return 0;
+}
+
+static void on_error(void *arg, const char *path, const struct hf_err *err)
+{
+    struct fixture *f = arg;
+
+    (void)path;
+    (void)err;
+    f->errors++;
+}
+
+static enum hf_code backup_paths(struct fixture *f, const char *const *paths, size_t count,
+                                 struct backup_result *result, struct hf_err *err)
+{
+    const struct backup_options o = {.store = f->store,
+                                     .vault = &f->vault,
+                                     .keys = &f->keys,
+                                     .state_fd = f->state_fd,
+                                     .cache_dir = f->cache,
+                                     .paths = paths,
+                                     .path_count = count,
+                                     .time_ns = f->clock_ns += 1000000000,
+                                     .level = 1,
+                                     .on_error = on_error,
+                                     .arg = f};
+
+    return backup_run(&o, result, err);
+}
+
+static enum hf_code backup(struct fixture *f, struct backup_result *result,
+                           struct hf_err *err)
+{
+    const char *const paths[] = {f->source};
+
+    return backup_paths(f, paths, 1, result, err);
+}
+
+static void backup_ok(struct fixture *f, struct backup_result *result)
+{
+    struct hf_err err;
+
+    if (backup(f, result, &err) != HF_OK) fail_msg("backup: %s", err.msg);
+}
+
+static enum hf_code restore_to(struct fixture *f, const char *spec, const char *out,
+                               struct restore_counts *counts, struct hf_err *err)
+{
+    struct fetcher *fetcher = fetcher_new(f->store, 8);
+    struct restore_options o = {
+        .fetcher = fetcher, .path = f->source, .on_error = on_error, .arg = f};
+    const struct catalog_entry *entry;
+    struct snapshot snapshot = {0};
+    struct vault_view view = {0};
+    enum hf_code rc = vault_view_read(f->store, fetcher, &f->keys, &view, err);
+
+    if (rc == HF_OK) rc = vault_view_find(&view, spec, &f->vault.host, &entry, err);
+    if (rc == HF_OK) rc = snapshot_read(fetcher, entry, &snapshot, err);
+    if (rc == HF_OK) {
+        o.root = snapshot.root;
+        assert_int_equal(hf_dir_make(out, &o.target_fd, err), HF_OK);
+        rc = restore_run(&o, counts, err);
+        (void)close(o.target_fd);
+    }
+    snapshot_done(&snapshot);
+    vault_view_done(&view);
+    fetcher_free(fetcher);
+    return rc;
+}
+
+/* The children are compared: the target directory itself keeps its own mode and time. */
+static void expect_restored(struct fixture *f, const char *spec, const char *like)
+{
+    struct restore_counts counts;
+    struct stat st;
+    struct hf_err err;
+    char out[600];
+    char *difference;
+    struct timespec times[2];
+
+    (void)snprintf(out, sizeof out, "%s/out", f->dir);
+    if (restore_to(f, spec, out, &counts, &err) != HF_OK) fail_msg("restore: %s", err.msg);
+    assert_int_equal(counts.damaged + counts.failed, 0);
+    assert_int_equal(stat(like, &st), 0);
+    assert_int_equal(chmod(out, st.st_mode & 07777), 0);
+    times[0] = st.st_atim;
+    times[1] = st.st_mtim;
+    assert_int_equal(utimensat(AT_FDCWD, out, times, 0), 0);
+    difference = tree_compare(like, out);
+    if (difference != NULL) fail_msg("%s", difference);
+    test_dir_remove(strdup(out));
+}
+
+static void copy_tree(const char *from, const char *to)
+{
+    char command[1200];
+
+    (void)snprintf(command, sizeof command, "cp -a '%s' '%s'", from, to);
+    assert_int_equal(system(command), 0);
+}
+
+static void many_trees_come_back(void **state)
+{
+    struct fixture *f = *state;
+    char first[600];
+
+    (void)snprintf(first, sizeof first, "%s/first", f->dir);
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        struct backup_result result;
+
+        tree_make(f->source, seed);
+        backup_ok(f, &result);
+        assert_int_equal(result.counts.totals.errors, 0);
+        backup_result_done(&result);
+        expect_restored(f, "latest", f->source);
+
+        copy_tree(f->source, first);
+        tree_change(f->source, seed);
+        backup_ok(f, &result);
+        assert_true(result.counts.files_unchanged > 30);
+        backup_result_done(&result);
+        expect_restored(f, "latest", f->source);
+        expect_restored(f, "latest~1", first);
+        test_dir_remove(strdup(first));
+        test_dir_remove(strdup(f->source));
+        assert_int_equal(mkdir(f->source, 0755), 0);
+    }
+}
+
+static void what_is_unchanged_is_not_read_and_not_stored(void **state)
+{
+    struct fixture *f = *state;
+    struct backup_result first;
+    struct backup_result second;
+
+    tree_make(f->source, 9);
+    backup_ok(f, &first);
+    backup_ok(f, &second);
+    assert_true(second.counts.bytes_read == 0);
+    assert_true(second.counts.files_unchanged == second.counts.totals.files);
+    assert_true(second.stored.blocks == 1); /* snapshot and catalog, and the way to them */
+    assert_true(second.stored.bytes_stored == BLOCK_SIZE_MIN);
+    assert_true(stream_root_same(&first.snapshot.root, &second.snapshot.root));
+    backup_result_done(&first);
+    backup_result_done(&second);
+    expect_restored(f, "latest", f->source);
+}
+
+static void without_parent_chunks_are_found_again(void **state)
+{
+    struct fixture *f = *state;
+    struct backup_result first;
+    struct backup_result second;
+    char name[700];
+
+    (void)snprintf(name, sizeof name, "%s/big", f->source);
+    tree_write_file(name, 11, 20000000);
+    backup_ok(f, &first);
+    (void)snprintf(name, sizeof name, "%s/big2", f->source);
+    tree_write_file(name, 11, 20000000); /* the same bytes under another name */
+    backup_ok(f, &second);
+    assert_true(first.stored.bytes_new > 19000000);
+    assert_true(second.stored.bytes_stored <= 4 * BLOCK_SIZE_MIN);
+    backup_result_done(&first);
+    backup_result_done(&second);
+    expect_restored(f, "latest", f->source);
+}
+
+static void a_small_night_stores_little_more_than_its_data(void **state)
+{
+    struct fixture *f = *state;
+    struct backup_result result;
+    char name[700];
+
+    tree_make(f->source, 12);
+    backup_ok(f, &result);
+    backup_result_done(&result);
+    (void)snprintf(name, sizeof name, "%s/night", f->source);
+    tree_write_file(name, 13, 2202009); /* 2.1 MiB that do not compress: no whole block */
+    backup_ok(f, &result);
+    assert_in_range(result.stored.bytes_stored, 2202009, 2202009 * 125 / 100);
+    backup_result_done(&result);
+}
+
+static void a_store_that_fails_leaves_the_previous_head(void **state)
+{
+    struct fixture *f = *state;
+    struct backup_result result;
+    char first[600];
+
+    (void)snprintf(first, sizeof first, "%s/first", f->dir);
+    tree_make(f->source, 20);
+    backup_ok(f, &result);
+    backup_result_done(&result);
+    copy_tree(f->source, first);
+    for (uint64_t op = MEMORY_PUT; op <= MEMORY_FLUSH; op++) {
+        for (uint64_t n = 1; n <= 2; n++) {
+            static const enum hf_code codes[] = {HF_IO, HF_UNAVAILABLE, HF_NO_SPACE};
+            struct hf_err err;
+            char name[700];
+            enum hf_code rc;
+
+            (void)snprintf(name, sizeof name, "%s/more%d", f->source, (int)(op * 10 + n));
+            tree_write_file(name, 2 * (op * 10 + n) + 1, 6000000);
+            memory_store_fail(f->store, (enum memory_op)op, n, codes[n % 3], true);
+            rc = backup(f, &result, &err);
+            memory_store_fail(f->store, (enum memory_op)op, 0, HF_OK, false);
+            if (rc == HF_OK) { /* that op is not called so often */
+                backup_result_done(&result);
+                test_dir_remove(strdup(first));
+                copy_tree(f->source, first);
+            }
+            expect_restored(f, "latest~0", first);
+        }
+    }
+    test_dir_remove(strdup(first));
+    backup_ok(f, &result);
+    backup_result_done(&result);
+    expect_restored(f, "latest", f->source);
+}
+
+static void an_interrupted_head_is_completed(void **state)
+{
+    struct fixture *f = *state;
+    struct backup_result result;
+    struct hf_err err;
+
+    tree_make(f->source, 21);
+    backup_ok(f, &result);
+    backup_result_done(&result);
+    memory_store_fail(f->store, MEMORY_PUT_RECORD, 1, HF_UNAVAILABLE, false);
+    assert_int_equal(backup(f, &result, &err), HF_UNAVAILABLE);
+    backup_ok(f, &result); /* stores the one that was signed, then its own */
+    backup_result_done(&result);
+    expect_restored(f, "latest~1", f->source);
+    expect_restored(f, "latest~2", f->source);
+}
+
+static void lost_blocks_are_noticed_and_stored_again(void **state)
+{
+    struct fixture *f = *state;
+    struct backup_result result;
+
+    tree_make(f->source, 22);
+    backup_ok(f, &result);
+    backup_result_done(&result);
+    for (size_t i = 0; i < memory_store_block_count(f->store); i += 2) {
+        struct hf_id id = memory_store_block_id(f->store, i);
+
+        assert_true(memory_store_lose(f->store, &id));
+    }
+    {
+        struct hf_err err;
+        enum hf_code rc = backup(f, &result, &err);
+
+        /* The catalog itself may be among what was lost: then it is named. */
+        if (rc == HF_OK) {
+            assert_true(result.blocks_lost > 0);
+            backup_result_done(&result);
+            expect_restored(f, "latest", f->source);
+        } else {
+            assert_int_equal(rc, HF_NOT_FOUND);
+        }
+    }
+}
+
+static void a_bad_block_costs_files_not_wrong_bytes(void **state)
+{
+    struct fixture *f = *state;
+    struct backup_result result;
+    struct restore_counts counts;
+    struct hf_err err;
+    struct hf_id id;
+    char out[600];
+    char name[700];
+
+    for (int i = 0; i < 8; i++) {
+        (void)snprintf(name, sizeof name, "%s/f%d", f->source, i);
+        tree_write_file(name, (uint64_t)(2 * i + 1), 2000000);
+    }
+    backup_ok(f, &result);
+    backup_result_done(&result);
+    id = memory_store_block_id(f->store, 0); /* data come first */
+    assert_true(memory_store_alter(f->store, &id, 1000));
+    (void)snprintf(out, sizeof out, "%s/out", f->dir);
+    f->errors = 0;
+    assert_int_equal(restore_to(f, "latest", out, &counts, &err), HF_OK);
+    assert_int_equal(counts.damaged, 1);
+    assert_int_equal(f->errors, 1);
+    for (int i = 0, there = 0; i < 8; i++) {
+        (void)snprintf(name, sizeof name, "%s/f%d", out, i);
+        there += access(name, F_OK) == 0;
+        if (i == 7) assert_int_equal(there, 7);
+    }
+}
+
+static void paths_that_are_missing_or_unreadable_are_named(void **state)
+{
+    struct fixture *f = *state;
+    const char *const paths[] = {"/nonexistent/path", f->source};
+    struct backup_result result;
+    struct hf_err err;
+
+    tree_make(f->source, 30);
+    assert_int_equal(backup_paths(f, paths, 1, &result, &err), HF_NOT_FOUND);
+    assert_int_equal(backup_paths(f, paths, 2, &result, &err), HF_OK);
+    assert_int_equal(result.counts.totals.errors, 1);
+    backup_result_done(&result);
+    expect_restored(f, "latest", f->source);
+}
+
+static void days_have_fixed_ordinals(void **state)
+{
+    struct fixture *f = *state;
+    struct backup_result result;
+
+    tree_make(f->source, 31);
+    for (uint32_t i = 0; i < 3; i++) {
+        backup_ok(f, &result);
+        assert_int_equal(result.snapshot.ordinal, i);
+        backup_result_done(&result);
+    }
+    f->clock_ns += 86400ll * 1000000000;
+    backup_ok(f, &result);
+    assert_int_equal(result.snapshot.ordinal, 0);
+    backup_result_done(&result);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(many_trees_come_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_unchanged_is_not_read_and_not_stored, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(without_parent_chunks_are_found_again, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_small_night_stores_little_more_than_its_data,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(a_store_that_fails_leaves_the_previous_head, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(an_interrupted_head_is_completed, setup, teardown),
+        cmocka_unit_test_setup_teardown(lost_blocks_are_noticed_and_stored_again, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_bad_block_costs_files_not_wrong_bytes, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(paths_that_are_missing_or_unreadable_are_named,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(days_have_fixed_ordinals, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
