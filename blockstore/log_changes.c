@@ -95,8 +95,9 @@ enum hf_code log_changes_put(struct log_changes *changes, const struct log_key *
         node->next[i] = *links[i];
         *links[i] = node;
     }
+    /* The node is linked on level 0. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
     changes->count++;
-    return HF_OK; /* NOLINT(clang-analyzer-unix.Malloc): the node is linked on level 0 */
+    return HF_OK;
 }
 
 const struct log_row *log_changes_find(const struct log_changes *changes,
