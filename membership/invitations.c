@@ -4,7 +4,7 @@
 #include "base/hash.h"
 #include "base/random.h"
 #include "base/secret.h"
-#include "membership/types.h"
+#include "base/types.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -68,7 +68,7 @@ static enum hf_code save(const struct invitations *table, struct hf_err *err)
     enum hf_code rc;
 
     if (bytes == NULL) return hf_fail(err, HF_NO_MEMORY, "invitations");
-    hf_put_header(&w, 1, MEMBERSHIP_TYPE_INVITATIONS, VERSION);
+    hf_put_header(&w, 1, HF_TYPE_INVITATIONS, VERSION);
     hf_put_key(&w, TABLE_INVITATIONS);
     hf_put_array(&w, table->count);
     for (size_t i = 0; i < table->count; i++)
@@ -84,7 +84,7 @@ static enum hf_code parse(struct invitations *table, const uint8_t *bytes, size_
                           struct hf_err *err)
 {
     struct hf_reader r = hf_reader_init(bytes, n);
-    struct hf_map m = hf_get_header(&r, 8, MEMBERSHIP_TYPE_INVITATIONS, VERSION);
+    struct hf_map m = hf_get_header(&r, 8, HF_TYPE_INVITATIONS, VERSION);
     int64_t key;
 
     while (hf_map_next(&r, &m, &key)) {

@@ -1,7 +1,7 @@
 #include "membership/settings.h"
 
 #include "base/cbor.h"
-#include "membership/types.h"
+#include "base/types.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +24,7 @@ enum hf_code settings_save(const struct member_settings *settings, struct hf_fil
     uint8_t bytes[SETTINGS_MAX];
     struct hf_writer w = hf_writer_init(bytes, sizeof bytes);
 
-    hf_put_header(&w, 4, MEMBERSHIP_TYPE_SETTINGS, SETTINGS_VERSION);
+    hf_put_header(&w, 4, HF_TYPE_SETTINGS, SETTINGS_VERSION);
     hf_put_key(&w, SETTINGS_LISTEN);
     hf_put_text(&w, settings->listen, strlen(settings->listen));
     hf_put_key(&w, SETTINGS_ADVERTISE);
@@ -60,7 +60,7 @@ enum hf_code settings_load(struct member_settings *settings, struct hf_files *fi
     rc = hf_file_load(files, dir_fd, SETTINGS_FILE, bytes, sizeof bytes, &n, err);
     if (rc != HF_OK) return rc;
     r = hf_reader_init(bytes, n);
-    m = hf_get_header(&r, 16, MEMBERSHIP_TYPE_SETTINGS, SETTINGS_VERSION);
+    m = hf_get_header(&r, 16, HF_TYPE_SETTINGS, SETTINGS_VERSION);
     while (hf_map_next(&r, &m, &key)) {
         switch (key) {
         case SETTINGS_LISTEN:
