@@ -33,6 +33,8 @@ enum hf_type {
     HF_TYPE_JOIN_REQUEST = 38,
     HF_TYPE_JOIN_REPLY = 39,
     HF_TYPE_AUTHORITY = 40, /* the authority's key file and its recovery code */
+    HF_TYPE_INVITATIONS = 41, /* a steward's table of invitations */
+    HF_TYPE_SETTINGS = 42,    /* where a member listens, what it offers */
     /* the links between nodes */
     HF_TYPE_CHORD_MESSAGE = 48,
     HF_TYPE_DHT_MESSAGE = 49,

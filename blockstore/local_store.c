@@ -4,6 +4,7 @@
 #include "base/record.h"
 #include "blockstore/segment_log.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,50 +85,55 @@ static enum hf_code flush(struct block_store *store, struct hf_err *err)
 
 /* ---- records ---- */
 
-/* HF_OK: `record` may be written over what is in its slot; HF_EXISTS: it may not;
- * *same: it is what stands there. */
-static enum hf_code compare_slot(struct local_store *s, const struct log_key *key,
-                                 const uint8_t *bytes, size_t n,
-                                 const struct hf_record *record, bool *same,
+/* A record as it comes in. */
+struct incoming {
+    const uint8_t *bytes;
+    size_t size;
+    struct hf_record record; /* parsed from them */
+    struct log_key key;
+    bool same; /* set by compare_slot: it is what stands in its slot */
+};
+
+/* HF_OK: it may be written over what is in its slot.  HF_EXISTS: it may not. */
+static enum hf_code compare_slot(struct local_store *s, struct incoming *in,
                                  struct hf_err *err)
 {
     uint8_t there[LOG_META_MAX];
     struct hf_record old;
     size_t size;
-    enum hf_code rc = segment_log_meta(s->log, key, there, &size, err);
+    enum hf_code rc = segment_log_meta(s->log, &in->key, there, &size, err);
 
-    *same = false;
+    in->same = false;
     /* A damaged record is worth less than a valid one. */
     if (rc == HF_NOT_FOUND || rc == HF_CORRUPT) return HF_OK;
     if (rc != HF_OK) return rc;
-    if (size == n && memcmp(there, bytes, n) == 0) {
-        *same = true;
+    if (size == in->size && memcmp(there, in->bytes, size) == 0) {
+        in->same = true;
         return HF_OK;
     }
     if (hf_record_parse(there, size, &old, err) != HF_OK) return HF_OK;
-    if (hf_record_compare(record, &old) > 0) return HF_OK;
+    if (hf_record_compare(&in->record, &old) > 0) return HF_OK;
     return hf_fail(err, HF_EXISTS,
                    "the store holds a record of this host that is as new or newer "
-                   "(incarnation %u, seq %llu)",
-                   old.incarnation, (unsigned long long)old.seq);
+                   "(incarnation %" PRIu32 ", seq %" PRIu64 ")",
+                   old.incarnation, old.seq);
 }
 
 static enum hf_code put_record(struct block_store *store, const uint8_t *bytes, size_t n,
                                struct hf_err *err)
 {
     struct local_store *s = local(store);
+    struct incoming in = {.bytes = bytes, .size = n};
     struct log_put entry = {.meta = bytes, .meta_size = n};
-    struct hf_record record;
-    bool same;
-    enum hf_code rc = hf_record_parse(bytes, n, &record, err);
+    enum hf_code rc = hf_record_parse(bytes, n, &in.record, err);
 
     if (rc != HF_OK) return rc;
-    if (!hf_id_equal(&record.vault, &s->owner.vault))
+    if (!hf_id_equal(&in.record.vault, &s->owner.vault))
         return hf_fail(err, HF_DENIED, "a record of another vault");
-    entry.key = log_key_record(&record.vault, &record.host);
+    entry.key = in.key = log_key_record(&in.record.vault, &in.record.host);
     (void)pthread_mutex_lock(&s->record_lock);
-    rc = compare_slot(s, &entry.key, bytes, n, &record, &same, err);
-    if (rc == HF_OK && !same) rc = segment_log_put(s->log, &entry, err);
+    rc = compare_slot(s, &in, err);
+    if (rc == HF_OK && !in.same) rc = segment_log_put(s->log, &entry, err);
     (void)pthread_mutex_unlock(&s->record_lock);
     return rc;
 }

@@ -10,6 +10,9 @@
 static const uint8_t frame_start[] = {0x83, 0x48, 0x9e, 'H',  'F',
                                       'L',  'O',  'G',  0x0d, 0x0a};
 
+static_assert(LOG_PAYLOAD_MAX / HF_LEAF_SIZE == HF_LEAVES_MAX,
+              "a payload is hashed as one tree");
+
 #define FRAME_VERSION 1u
 #define HEADER_PAIRS  11u /* after {type, version} */
 #define HEADER_MAX    (LOG_FRAME_MAX - 64u)
@@ -201,7 +204,7 @@ static bool entry_valid(const struct log_entry *entry)
                 (entry->key.b[1] == LOG_REMOVAL && removable(entry->key.b[2])));
     case LOG_FILLER:
         return key_size == 0 && entry->meta_size == 0 &&
-               entry->payload_size <= LOG_PAYLOAD_MAX + LOG_FRAME_MAX + LOG_ALIGN;
+               entry->payload_size <= LOG_FOOTPRINT_MAX;
     default: return false;
     }
 }

@@ -27,9 +27,11 @@
 #define LOG_KEY_MIN     16u  /* bytes of a key after its kind */
 #define LOG_KEY_MAX     112u /* the same */
 #define LOG_META_MAX    4096u
-#define LOG_PAYLOAD_MAX (HF_LEAVES_MAX * HF_LEAF_SIZE)
-#define LOG_FRAME_MAX   4608u /* the longest frame, with LOG_META_MAX of meta */
-#define LOG_CHECK_SIZE  16u
+#define LOG_PAYLOAD_MAX ((size_t)8 << 20) /* HF_LEAVES_MAX leaves */
+#define LOG_FRAME_MAX   4608u             /* the longest frame, with LOG_META_MAX of meta */
+/* The most that an entry can take on disk. */
+#define LOG_FOOTPRINT_MAX (LOG_PAYLOAD_MAX + LOG_FRAME_MAX + LOG_ALIGN)
+#define LOG_CHECK_SIZE    16u
 
 /* Numbers on disk. */
 enum log_kind {

@@ -1,14 +1,8 @@
-/* The four tables, all values [fields] followed by the checksum (docs/formats.md):
- *     rows      key of an entry          -> where it is
- *     dead      segment, offset          -> an entry to be overwritten
- *     segments  segment                  -> what is live in it
- *     state     "state"                  -> struct log_state */
 #include "blockstore/log_index.h"
 
-#include "base/cbor.h"
-#include "base/hash.h"
 #include "base/log.h"
 #include "blockstore/log_seal.h"
+#include "blockstore/log_values.h"
 
 #include <errno.h>
 #include <lmdb.h>
@@ -17,21 +11,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define INDEX_VERSION 1u
-#define MAP_SIZE      ((size_t)64 << 30) /* address space: some 400 million rows */
-#define READERS_MAX   512u
-#define VALUE_MAX     256u
-#define CHECK_SIZE    8u
-#define NUMBER_SIZE   8u
+#define MAP_SIZE    ((size_t)64 << 30) /* address space: some 400 million rows */
+#define READERS_MAX 512u
 
-enum table { ROWS, DEAD, SEGMENTS, STATE, TABLES };
-
-static const char *const table_names[TABLES] = {"rows", "dead", "segments", "state"};
-static const char state_key[] = "state";
+static const char *const table_names[LOG_TABLES] = {"rows", "dead", "segments", "state"};
 
 struct log_index {
     MDB_env *env;
-    MDB_dbi tables[TABLES];
+    MDB_dbi tables[LOG_TABLES];
     struct hf_files *files;
     int dir_fd; /* borrowed */
     bool read_only;
@@ -60,57 +47,6 @@ static enum hf_code fail(struct log_index *index, int rc, const char *what,
     return hf_fail(err, HF_IO, "%s the index: %s", what, mdb_strerror(rc));
 }
 
-/* ---- values ---- */
-
-static void value_check(enum table table, MDB_val key, const uint8_t *bytes, size_t n,
-                        uint8_t check[static CHECK_SIZE])
-{
-    const uint8_t letter = (uint8_t)table;
-    struct hf_sha256 h;
-    struct hf_id sum;
-
-    hf_sha256_init(&h);
-    hf_sha256_add(&h, &letter, 1);
-    hf_sha256_add(&h, key.mv_data, key.mv_size);
-    hf_sha256_add(&h, bytes, n);
-    hf_sha256_final(&h, &sum);
-    memcpy(check, sum.b, CHECK_SIZE);
-}
-
-static int put(MDB_txn *txn, const struct log_index *index, enum table table, MDB_val key,
-               struct hf_writer *w)
-{
-    uint8_t check[CHECK_SIZE];
-    MDB_val value;
-
-    value_check(table, key, w->start, hf_writer_size(w), check);
-    hf_put_bytes(w, check, sizeof check);
-    if (w->failed) return EINVAL;
-    value = (MDB_val){.mv_data = w->start, .mv_size = hf_writer_size(w)};
-    return mdb_put(txn, index->tables[table], &key, &value, 0);
-}
-
-/* A reader for the fields of a value; failed when the checksum is wrong. */
-static struct hf_reader open_value(enum table table, MDB_val key, MDB_val value,
-                                   uint32_t fields)
-{
-    struct hf_reader r = hf_reader_init(value.mv_data, value.mv_size);
-    uint8_t check[CHECK_SIZE], want[CHECK_SIZE];
-    size_t n = 0;
-    const uint8_t *item = hf_get_item(&r, &n);
-
-    hf_get_fixed(&r, check, sizeof check);
-    if (!hf_reader_done(&r)) {
-        hf_reader_fail(&r);
-        return r;
-    }
-    value_check(table, key, item, n, want);
-    r = hf_reader_init(item, n);
-    if (memcmp(check, want, sizeof check) != 0 || hf_get_array(&r, fields, 1) != fields)
-        hf_reader_fail(&r);
-    return r;
-}
-
 static enum hf_code damaged(struct log_index *index, struct hf_err *err)
 {
     atomic_store(&index->damaged, true);
@@ -119,113 +55,26 @@ static enum hf_code damaged(struct log_index *index, struct hf_err *err)
                    "for writing after this");
 }
 
-static int put_row(MDB_txn *txn, const struct log_index *index, const struct log_change *c)
+static MDB_val value_key(struct log_value *value)
 {
-    struct log_key k = c->key;
-    MDB_val key = {.mv_data = k.b, .mv_size = k.size};
-    uint8_t bytes[VALUE_MAX];
-    struct hf_writer w = hf_writer_init(bytes, sizeof bytes);
-    int rc;
-
-    if (c->row.removed) {
-        rc = mdb_del(txn, index->tables[ROWS], &key, NULL);
-        return rc == MDB_NOTFOUND ? 0 : rc;
-    }
-    hf_put_array(&w, 6);
-    hf_put_uint(&w, c->row.segment);
-    hf_put_uint(&w, c->row.offset);
-    hf_put_uint(&w, c->row.sequence);
-    hf_put_int(&w, c->row.arrival_ns);
-    hf_put_uint(&w, c->row.frame_size);
-    hf_put_uint(&w, c->row.payload_size);
-    return put(txn, index, ROWS, key, &w);
+    return (MDB_val){.mv_data = value->key, .mv_size = value->key_size};
 }
 
-static bool get_row(MDB_val key, MDB_val value, struct log_row *row)
+static MDB_val value_bytes(struct log_value *value)
 {
-    struct hf_reader r = open_value(ROWS, key, value, 6);
-
-    *row = (struct log_row){0};
-    row->segment = hf_get_u64(&r);
-    row->offset = hf_get_u64(&r);
-    row->sequence = hf_get_u64(&r);
-    row->arrival_ns = hf_get_int(&r);
-    row->frame_size = (uint32_t)hf_get_uint(&r, LOG_FRAME_MAX);
-    row->payload_size = (uint32_t)hf_get_uint(&r, LOG_PAYLOAD_MAX);
-    return hf_reader_done(&r);
+    return (MDB_val){.mv_data = value->bytes, .mv_size = value->size};
 }
 
-static void number_encode(uint64_t number, uint8_t out[static NUMBER_SIZE])
+/* False: larger than any value, so none of ours. */
+static bool value_copy(MDB_val key, MDB_val bytes, struct log_value *value)
 {
-    for (size_t i = 0; i < NUMBER_SIZE; i++)
-        out[i] = (uint8_t)(number >> (56 - 8 * i));
-}
-
-static uint64_t number_decode(const uint8_t in[static NUMBER_SIZE])
-{
-    uint64_t number = 0;
-
-    for (size_t i = 0; i < NUMBER_SIZE; i++)
-        number = number << 8 | in[i];
-    return number;
-}
-
-static int put_dead(MDB_txn *txn, const struct log_index *index,
-                    const struct log_dead *dead)
-{
-    uint8_t k[2 * NUMBER_SIZE], bytes[VALUE_MAX];
-    MDB_val key = {.mv_data = k, .mv_size = sizeof k};
-    struct hf_writer w = hf_writer_init(bytes, sizeof bytes);
-
-    number_encode(dead->segment, k);
-    number_encode(dead->offset, k + NUMBER_SIZE);
-    hf_put_array(&w, 2);
-    hf_put_uint(&w, dead->sequence);
-    hf_put_uint(&w, dead->footprint);
-    return put(txn, index, DEAD, key, &w);
-}
-
-static int put_segment(MDB_txn *txn, const struct log_index *index,
-                       const struct log_segment *segment)
-{
-    uint8_t k[NUMBER_SIZE], bytes[VALUE_MAX];
-    MDB_val key = {.mv_data = k, .mv_size = sizeof k};
-    struct hf_writer w = hf_writer_init(bytes, sizeof bytes);
-
-    number_encode(segment->number, k);
-    hf_put_array(&w, 2);
-    hf_put_uint(&w, segment->live);
-    hf_put_bool(&w, segment->damaged);
-    return put(txn, index, SEGMENTS, key, &w);
-}
-
-static MDB_val key_of_state(char copy[static sizeof state_key])
-{
-    memcpy(copy, state_key, sizeof state_key);
-    return (MDB_val){.mv_data = copy, .mv_size = sizeof state_key - 1};
-}
-
-#define STATE_FIELDS (6u + 2u * LOG_KINDS)
-
-static int put_state(MDB_txn *txn, const struct log_index *index,
-                     const struct log_state *state)
-{
-    char copy[sizeof state_key];
-    uint8_t bytes[VALUE_MAX];
-    struct hf_writer w = hf_writer_init(bytes, sizeof bytes);
-
-    hf_put_array(&w, STATE_FIELDS);
-    hf_put_uint(&w, INDEX_VERSION);
-    hf_put_id(&w, &state->store);
-    hf_put_uint(&w, state->position.segment);
-    hf_put_uint(&w, state->position.offset);
-    hf_put_uint(&w, state->next_sequence);
-    hf_put_uint(&w, state->totals.disk_bytes);
-    for (size_t i = 0; i < LOG_KINDS; i++) {
-        hf_put_uint(&w, state->totals.entries[i]);
-        hf_put_uint(&w, state->totals.payload_bytes[i]);
-    }
-    return put(txn, index, STATE, key_of_state(copy), &w);
+    if (key.mv_size > sizeof value->key || bytes.mv_size > sizeof value->bytes)
+        return false;
+    value->key_size = key.mv_size;
+    memcpy(value->key, key.mv_data, key.mv_size);
+    value->size = bytes.mv_size;
+    memcpy(value->bytes, bytes.mv_data, bytes.mv_size);
+    return true;
 }
 
 /* ---- opening ---- */
@@ -248,7 +97,7 @@ static int open_tables(struct log_index *index)
     MDB_txn *txn = NULL;
     int rc = mdb_txn_begin(index->env, NULL, index->read_only ? MDB_RDONLY : 0, &txn);
 
-    for (size_t i = 0; rc == 0 && i < TABLES; i++)
+    for (size_t i = 0; rc == 0 && i < LOG_TABLES; i++)
         rc = mdb_dbi_open(txn, table_names[i], index->read_only ? 0 : MDB_CREATE,
                           &index->tables[i]);
     if (rc == 0) return mdb_txn_commit(txn);
@@ -263,7 +112,7 @@ static enum hf_code open_env(struct log_index *index, const char *path, struct h
     int rc = mdb_env_create(&index->env);
 
     if (rc != 0) return fail(index, rc, "open", err);
-    (void)mdb_env_set_maxdbs(index->env, TABLES);
+    (void)mdb_env_set_maxdbs(index->env, LOG_TABLES);
     (void)mdb_env_set_maxreaders(index->env, READERS_MAX);
     (void)mdb_env_set_mapsize(index->env, MAP_SIZE);
     rc = mdb_env_open(index->env, path, flags, 0600);
@@ -327,198 +176,171 @@ enum hf_code log_index_delete(struct hf_files *files, int dir_fd, struct hf_err 
 
 /* ---- reading ---- */
 
-enum hf_code log_index_state(struct log_index *index, struct log_state *state,
-                             struct hf_err *err)
+/* The value under value->key.  HF_NOT_FOUND. */
+static enum hf_code get(struct log_index *index, enum log_table table,
+                        struct log_value *value, struct hf_err *err)
 {
-    char copy[sizeof state_key];
-    MDB_val key = key_of_state(copy), value;
-    enum hf_code code = HF_OK;
-    struct hf_reader r;
-    MDB_txn *txn;
-    int rc = mdb_txn_begin(index->env, NULL, MDB_RDONLY, &txn);
-
-    if (rc != 0) return fail(index, rc, "read", err);
-    rc = mdb_get(txn, index->tables[STATE], &key, &value);
-    if (rc != 0) {
-        code = fail(index, rc, "read", err);
-        goto out;
-    }
-    r = open_value(STATE, key, value, STATE_FIELDS);
-    if (hf_get_u32(&r) != INDEX_VERSION) hf_reader_fail(&r);
-    hf_get_id(&r, &state->store);
-    state->position.segment = hf_get_u64(&r);
-    state->position.offset = hf_get_u64(&r);
-    state->next_sequence = hf_get_u64(&r);
-    state->totals.disk_bytes = hf_get_u64(&r);
-    for (size_t i = 0; i < LOG_KINDS; i++) {
-        state->totals.entries[i] = hf_get_u64(&r);
-        state->totals.payload_bytes[i] = hf_get_u64(&r);
-    }
-    if (!hf_reader_done(&r)) code = damaged(index, err);
-out:
-    mdb_txn_abort(txn);
-    return code;
-}
-
-enum hf_code log_index_find(struct log_index *index, const struct log_key *key,
-                            struct log_row *row, struct hf_err *err)
-{
-    struct log_key copy = *key;
-    MDB_val k = {.mv_data = copy.b, .mv_size = copy.size}, value;
+    MDB_val key = value_key(value), bytes;
     enum hf_code code = HF_OK;
     MDB_txn *txn;
     int rc = mdb_txn_begin(index->env, NULL, MDB_RDONLY, &txn);
 
     if (rc != 0) return fail(index, rc, "read", err);
-    rc = mdb_get(txn, index->tables[ROWS], &k, &value);
+    rc = mdb_get(txn, index->tables[table], &key, &bytes);
     if (rc != 0) {
         code = fail(index, rc, "read", err);
-    } else if (!get_row(k, value, row)) {
+    } else if (!value_copy(key, bytes, value)) {
         code = damaged(index, err);
     }
     mdb_txn_abort(txn);
     return code;
 }
 
-static enum hf_code list(struct log_index *index, MDB_cursor *cursor,
-                         const struct log_key *prefix, const struct log_key *from,
-                         bool after, struct log_change *out, size_t max, size_t *count,
+enum hf_code log_index_state(struct log_index *index, struct log_state *state,
+                             struct hf_err *err)
+{
+    struct log_value value;
+    enum hf_code rc;
+
+    log_value_state_key(&value);
+    rc = get(index, LOG_TABLE_STATE, &value, err);
+    if (rc == HF_OK && !log_value_get_state(&value, state)) return damaged(index, err);
+    return rc;
+}
+
+enum hf_code log_index_find(struct log_index *index, const struct log_key *key,
+                            struct log_row *row, struct hf_err *err)
+{
+    struct log_value value;
+    enum hf_code rc;
+
+    log_value_row_key(key, &value);
+    rc = get(index, LOG_TABLE_ROWS, &value, err);
+    if (rc == HF_OK && !log_value_get_row(&value, row)) return damaged(index, err);
+    return rc;
+}
+
+/* Fills the page from the cursor; HF_CORRUPT for a bad row. */
+static enum hf_code list(struct log_index *index, MDB_cursor *cursor, struct log_page *page,
                          struct hf_err *err)
 {
-    struct log_key start = *from;
-    MDB_val k = {.mv_data = start.b, .mv_size = start.size}, value;
-    int rc = mdb_cursor_get(cursor, &k, &value, MDB_SET_RANGE);
+    struct log_key start = page->from;
+    MDB_val key = {.mv_data = start.b, .mv_size = start.size}, bytes;
+    int rc = mdb_cursor_get(cursor, &key, &bytes, MDB_SET_RANGE);
 
-    if (rc == 0 && after && k.mv_size == from->size &&
-        memcmp(k.mv_data, from->b, from->size) == 0)
-        rc = mdb_cursor_get(cursor, &k, &value, MDB_NEXT);
-    for (; rc == 0 && *count < max; rc = mdb_cursor_get(cursor, &k, &value, MDB_NEXT)) {
-        struct log_change *change = &out[*count];
+    if (rc == 0 && page->after && key.mv_size == page->from.size &&
+        memcmp(key.mv_data, page->from.b, key.mv_size) == 0)
+        rc = mdb_cursor_get(cursor, &key, &bytes, MDB_NEXT);
+    while (rc == 0 && page->count < LOG_PAGE_ROWS) {
+        struct log_change *change = &page->rows[page->count];
+        struct log_value value;
 
-        if (k.mv_size > sizeof change->key.b) return damaged(index, err);
-        change->key.size = k.mv_size;
-        memcpy(change->key.b, k.mv_data, k.mv_size);
-        if (!log_key_has_prefix(&change->key, prefix)) break;
-        if (!get_row(k, value, &change->row)) return damaged(index, err);
-        ++*count;
+        if (!value_copy(key, bytes, &value) || !log_value_get_row(&value, &change->row))
+            return damaged(index, err);
+        change->key.size = value.key_size;
+        memcpy(change->key.b, value.key, value.key_size);
+        if (!log_key_has_prefix(&change->key, &page->prefix)) return HF_OK;
+        page->count++;
+        rc = mdb_cursor_get(cursor, &key, &bytes, MDB_NEXT);
     }
+    page->more = rc == 0;
     return rc == 0 || rc == MDB_NOTFOUND ? HF_OK : fail(index, rc, "read", err);
 }
 
-enum hf_code log_index_list(struct log_index *index, const struct log_key *prefix,
-                            const struct log_key *from, bool after, struct log_change *out,
-                            size_t max, size_t *count, struct hf_err *err)
+enum hf_code log_index_list(struct log_index *index, struct log_page *page,
+                            struct hf_err *err)
 {
     enum hf_code code;
     MDB_cursor *cursor;
     MDB_txn *txn;
     int rc = mdb_txn_begin(index->env, NULL, MDB_RDONLY, &txn);
 
-    *count = 0;
+    page->count = 0;
+    page->more = false;
     if (rc != 0) return fail(index, rc, "read", err);
-    rc = mdb_cursor_open(txn, index->tables[ROWS], &cursor);
+    rc = mdb_cursor_open(txn, index->tables[LOG_TABLE_ROWS], &cursor);
     if (rc != 0) {
         code = fail(index, rc, "read", err);
     } else {
-        code = list(index, cursor, prefix, from, after, out, max, count, err);
+        code = list(index, cursor, page, err);
         mdb_cursor_close(cursor);
     }
     mdb_txn_abort(txn);
     return code;
 }
 
-/* Calls fn with each pair of a table until it returns false or the end. */
-static enum hf_code each(struct log_index *index, enum table table,
-                         bool (*fn)(void *arg, MDB_val key, MDB_val value), void *arg,
-                         struct hf_err *err)
+/* Calls fn with each value of a table until it says HF_CANCELLED or fails. */
+static enum hf_code each(struct log_index *index, enum log_table table,
+                         enum hf_code (*fn)(void *arg, const struct log_value *value),
+                         void *arg, struct hf_err *err)
 {
-    MDB_val key, value;
+    enum hf_code code = HF_OK;
     MDB_cursor *cursor = NULL;
     MDB_txn *txn;
     int rc = mdb_txn_begin(index->env, NULL, MDB_RDONLY, &txn);
 
     if (rc != 0) return fail(index, rc, "read", err);
     rc = mdb_cursor_open(txn, index->tables[table], &cursor);
-    while (rc == 0) {
-        rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
-        if (rc == 0 && !fn(arg, key, value)) break;
+    while (rc == 0 && code == HF_OK) {
+        struct log_value value;
+        MDB_val key, bytes;
+
+        rc = mdb_cursor_get(cursor, &key, &bytes, MDB_NEXT);
+        if (rc != 0) break;
+        code = value_copy(key, bytes, &value) ? fn(arg, &value) : HF_CORRUPT;
     }
     if (cursor != NULL) mdb_cursor_close(cursor);
     mdb_txn_abort(txn);
+    if (code == HF_CORRUPT) return damaged(index, err);
+    if (code == HF_NO_MEMORY) return hf_fail(err, code, "no memory for the segments");
     return rc == 0 || rc == MDB_NOTFOUND ? HF_OK : fail(index, rc, "read", err);
 }
 
-struct segment_reading {
-    struct log_segments *segments;
-    bool damaged, no_memory;
-};
-
-static bool read_segment(void *arg, MDB_val key, MDB_val value)
+static enum hf_code read_segment(void *arg, const struct log_value *value)
 {
-    struct segment_reading *reading = arg;
-    struct hf_reader r = open_value(SEGMENTS, key, value, 2);
-    struct log_segment *segment;
-    uint64_t live = hf_get_u64(&r);
-    bool bad = hf_get_bool(&r);
+    struct log_segment read, *segment;
 
-    reading->damaged = key.mv_size != NUMBER_SIZE || !hf_reader_done(&r);
-    if (reading->damaged) return false;
-    segment = log_segments_add(reading->segments, number_decode(key.mv_data));
-    reading->no_memory = segment == NULL;
-    if (segment == NULL) return false;
-    segment->live = live;
-    segment->damaged = bad;
-    segment->changed = false;
-    return true;
+    if (!log_value_get_segment(value, &read)) return HF_CORRUPT;
+    segment = log_segments_add(arg, read.number);
+    if (segment == NULL) return HF_NO_MEMORY;
+    *segment = read;
+    return HF_OK;
 }
 
 enum hf_code log_index_segments(struct log_index *index, struct log_segments *segments,
                                 struct hf_err *err)
 {
-    struct segment_reading reading = {.segments = segments};
-    enum hf_code rc = each(index, SEGMENTS, read_segment, &reading, err);
-
-    if (reading.no_memory) return hf_fail(err, HF_NO_MEMORY, "no memory for the segments");
-    return reading.damaged ? damaged(index, err) : rc;
+    return each(index, LOG_TABLE_SEGMENTS, read_segment, segments, err);
 }
 
 struct dead_reading {
     struct log_dead *out;
     size_t max, count;
-    bool damaged;
 };
 
-static bool read_dead(void *arg, MDB_val key, MDB_val value)
+static enum hf_code read_dead(void *arg, const struct log_value *value)
 {
     struct dead_reading *reading = arg;
-    struct hf_reader r = open_value(DEAD, key, value, 2);
-    struct log_dead *dead;
 
-    if (reading->count == reading->max) return false;
-    dead = &reading->out[reading->count];
-    dead->sequence = hf_get_u64(&r);
-    dead->footprint = hf_get_uint(&r, LOG_PAYLOAD_MAX + LOG_FRAME_MAX + LOG_ALIGN);
-    reading->damaged = key.mv_size != (size_t)2 * NUMBER_SIZE || !hf_reader_done(&r);
-    if (reading->damaged) return false;
-    dead->segment = number_decode(key.mv_data);
-    dead->offset = number_decode((const uint8_t *)key.mv_data + NUMBER_SIZE);
+    if (reading->count == reading->max) return HF_CANCELLED;
+    if (!log_value_get_dead(value, &reading->out[reading->count])) return HF_CORRUPT;
     reading->count++;
-    return true;
+    return HF_OK;
 }
 
 enum hf_code log_index_dead(struct log_index *index, struct log_dead *out, size_t max,
                             size_t *count, struct hf_err *err)
 {
     struct dead_reading reading = {.out = out, .max = max};
-    enum hf_code rc = each(index, DEAD, read_dead, &reading, err);
+    enum hf_code rc = each(index, LOG_TABLE_DEAD, read_dead, &reading, err);
 
     *count = reading.count;
-    return reading.damaged ? damaged(index, err) : rc;
+    return rc;
 }
 
 /* ---- writing ---- */
 
-/* The first change breaks the seal, durably, before LMDB writes anything. */
+/* The first change breaks the seal, before LMDB writes anything. */
 static enum hf_code break_seal(struct log_index *index, struct hf_err *err)
 {
     enum hf_code rc;
@@ -529,20 +351,70 @@ static enum hf_code break_seal(struct log_index *index, struct hf_err *err)
     return rc;
 }
 
+static int put(MDB_txn *txn, const struct log_index *index, enum log_table table,
+               struct log_value *value)
+{
+    MDB_val key = value_key(value), bytes = value_bytes(value);
+
+    return mdb_put(txn, index->tables[table], &key, &bytes, 0);
+}
+
+/* MDB_NOTFOUND is as good. */
+static int drop(MDB_txn *txn, const struct log_index *index, enum log_table table,
+                struct log_value *value)
+{
+    MDB_val key = value_key(value);
+    int rc = mdb_del(txn, index->tables[table], &key, NULL);
+
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+static int write_change(MDB_txn *txn, const struct log_index *index,
+                        const struct log_change *change)
+{
+    struct log_value value;
+
+    log_value_row_key(&change->key, &value);
+    if (change->row.removed) return drop(txn, index, LOG_TABLE_ROWS, &value);
+    log_value_put_row(&change->row, &value);
+    return put(txn, index, LOG_TABLE_ROWS, &value);
+}
+
 static int write_batch(MDB_txn *txn, struct log_index *index, const struct log_batch *batch)
 {
     const struct log_key start = {.size = 0};
+    struct log_value value;
     int rc = 0;
 
     for (const struct log_change *c = log_changes_seek(batch->changes, &start, false);
          rc == 0 && c != NULL; c = log_changes_next(c))
-        rc = put_row(txn, index, c);
-    for (size_t i = 0; rc == 0 && i < batch->dead_count; i++)
-        rc = put_dead(txn, index, &batch->dead[i]);
-    for (size_t i = 0; rc == 0 && i < batch->segment_count; i++)
-        rc = put_segment(txn, index, &batch->segments[i]);
-    if (rc == 0) rc = put_state(txn, index, &batch->state);
-    return rc;
+        rc = write_change(txn, index, c);
+    for (size_t i = 0; rc == 0 && i < batch->dead_count; i++) {
+        log_value_dead_key(&batch->dead[i], &value);
+        log_value_put_dead(&batch->dead[i], &value);
+        rc = put(txn, index, LOG_TABLE_DEAD, &value);
+    }
+    for (size_t i = 0; rc == 0 && i < batch->segment_count; i++) {
+        log_value_segment_key(batch->segments[i].number, &value);
+        log_value_put_segment(&batch->segments[i], &value);
+        rc = put(txn, index, LOG_TABLE_SEGMENTS, &value);
+    }
+    if (rc != 0) return rc;
+    log_value_state_key(&value);
+    log_value_put_state(&batch->state, &value);
+    return put(txn, index, LOG_TABLE_STATE, &value);
+}
+
+/* Ends a transaction after `rc`. */
+static enum hf_code finish(struct log_index *index, MDB_txn *txn, int rc,
+                           struct hf_err *err)
+{
+    if (rc == 0) {
+        rc = mdb_txn_commit(txn);
+    } else {
+        mdb_txn_abort(txn);
+    }
+    return rc == 0 ? HF_OK : fail(index, rc, "save", err);
 }
 
 enum hf_code log_index_save(struct log_index *index, const struct log_batch *batch,
@@ -554,30 +426,14 @@ enum hf_code log_index_save(struct log_index *index, const struct log_batch *bat
     if (break_seal(index, err) != HF_OK) return err->code;
     rc = mdb_txn_begin(index->env, NULL, 0, &txn);
     if (rc != 0) return fail(index, rc, "save", err);
-    rc = write_batch(txn, index, batch);
-    if (rc == 0) {
-        rc = mdb_txn_commit(txn);
-    } else {
-        mdb_txn_abort(txn);
-    }
-    return rc == 0 ? HF_OK : fail(index, rc, "save", err);
-}
-
-/* MDB_NOTFOUND is as good. */
-static int forget(MDB_txn *txn, const struct log_index *index, enum table table, uint8_t *k,
-                  size_t size)
-{
-    MDB_val key = {.mv_data = k, .mv_size = size};
-    int rc = mdb_del(txn, index->tables[table], &key, NULL);
-
-    return rc == MDB_NOTFOUND ? 0 : rc;
+    return finish(index, txn, write_batch(txn, index, batch), err);
 }
 
 enum hf_code log_index_forget(struct log_index *index, const struct log_dead *dead,
                               size_t dead_count, const uint64_t *segments,
                               size_t segment_count, struct hf_err *err)
 {
-    uint8_t k[2 * NUMBER_SIZE];
+    struct log_value value;
     MDB_txn *txn;
     int rc;
 
@@ -585,18 +441,12 @@ enum hf_code log_index_forget(struct log_index *index, const struct log_dead *de
     rc = mdb_txn_begin(index->env, NULL, 0, &txn);
     if (rc != 0) return fail(index, rc, "save", err);
     for (size_t i = 0; rc == 0 && i < dead_count; i++) {
-        number_encode(dead[i].segment, k);
-        number_encode(dead[i].offset, k + NUMBER_SIZE);
-        rc = forget(txn, index, DEAD, k, sizeof k);
+        log_value_dead_key(&dead[i], &value);
+        rc = drop(txn, index, LOG_TABLE_DEAD, &value);
     }
     for (size_t i = 0; rc == 0 && i < segment_count; i++) {
-        number_encode(segments[i], k);
-        rc = forget(txn, index, SEGMENTS, k, NUMBER_SIZE);
+        log_value_segment_key(segments[i], &value);
+        rc = drop(txn, index, LOG_TABLE_SEGMENTS, &value);
     }
-    if (rc == 0) {
-        rc = mdb_txn_commit(txn);
-    } else {
-        mdb_txn_abort(txn);
-    }
-    return rc == 0 ? HF_OK : fail(index, rc, "save", err);
+    return finish(index, txn, rc, err);
 }

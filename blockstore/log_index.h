@@ -17,13 +17,6 @@
 
 struct log_index; /* opaque */
 
-struct log_state {
-    struct hf_id store;
-    struct log_position position; /* the log before it is in the index */
-    uint64_t next_sequence;
-    struct log_totals totals;
-};
-
 /* Everything that one transaction changes. */
 struct log_batch {
     const struct log_changes *changes;
@@ -57,12 +50,20 @@ HF_MUST_CHECK enum hf_code log_index_find(struct log_index *index,
                                           const struct log_key *key, struct log_row *row,
                                           struct hf_err *err);
 
-/* The rows with `prefix`, in order, from the first key >= from (> from with `after`): at
- * most `max` to out, their number to *count. */
-HF_MUST_CHECK enum hf_code log_index_list(struct log_index *index,
-                                          const struct log_key *prefix,
-                                          const struct log_key *from, bool after,
-                                          struct log_change *out, size_t max, size_t *count,
+#define LOG_PAGE_ROWS 128u
+
+/* A stretch of a listing. */
+struct log_page {
+    struct log_key prefix; /* of the keys wanted */
+    struct log_key from;   /* where it begins; at first the prefix */
+    bool after;            /* behind `from`, not at it */
+    bool more;             /* set: there may be more behind the last row */
+    size_t count;          /* set: rows in it */
+    struct log_change rows[LOG_PAGE_ROWS];
+};
+
+/* Fills page->rows with the next rows, in order of their keys. */
+HF_MUST_CHECK enum hf_code log_index_list(struct log_index *index, struct log_page *page,
                                           struct hf_err *err);
 
 /* Adds every segment's row to the table. */

@@ -275,7 +275,7 @@ size_t log_map_segments_present(struct log_map *map, const uint64_t *numbers, si
 struct sources {
     const struct log_change *active, *frozen;
     const struct log_change *index, *index_end;
-    bool index_full; /* behind index_end there may be more that was not read */
+    bool index_more; /* behind index_end there may be more that was not read */
 };
 
 static const struct log_change *smaller(const struct log_change *a,
@@ -300,49 +300,50 @@ static void sources_skip(struct sources *s, const struct log_key *key)
     if (s->index < s->index_end && log_key_compare(&s->index->key, key) == 0) s->index++;
 }
 
-/* Merges into out; true when there may be more. */
-static bool merge(struct sources *s, const struct log_key *prefix, struct log_key *from,
-                  struct log_change *out, size_t *count)
+/* Merges into the page; true when there may be more. */
+static bool merge(struct sources *s, struct log_page *page)
 {
-    while (*count < LOG_MAP_BATCH) {
+    while (page->count < LOG_PAGE_ROWS) {
         const struct log_change *next;
 
-        if (s->index == s->index_end && s->index_full) return true;
+        if (s->index == s->index_end && s->index_more) return true;
         next = sources_first(s);
-        if (next == NULL || !log_key_has_prefix(&next->key, prefix)) return false;
-        *from = next->key;
-        if (!next->row.removed) out[(*count)++] = *next;
-        sources_skip(s, from);
+        if (next == NULL || !log_key_has_prefix(&next->key, &page->prefix)) return false;
+        page->from = next->key;
+        page->after = true;
+        if (!next->row.removed) page->rows[page->count++] = *next;
+        sources_skip(s, &page->from);
     }
     return true;
 }
 
-enum hf_code log_map_list(struct log_map *map, const struct log_key *prefix,
-                          struct log_key *from, bool after,
-                          struct log_change out[static LOG_MAP_BATCH], size_t *count,
-                          bool *more, struct hf_err *err)
+enum hf_code log_map_list(struct log_map *map, struct log_page *page, struct hf_err *err)
 {
-    struct log_change *rows = hf_alloc_array(LOG_MAP_BATCH, sizeof *rows);
-    struct sources s = {.index = rows, .index_end = rows};
+    struct log_page *indexed = malloc(sizeof *indexed);
+    struct sources s = {0};
     enum hf_code rc = HF_OK;
-    size_t n = 0;
 
-    *count = 0;
-    *more = false;
-    if (rows == NULL) return hf_fail(err, HF_NO_MEMORY, "no memory for a list");
+    page->count = 0;
+    page->more = false;
+    if (indexed == NULL) return hf_fail(err, HF_NO_MEMORY, "no memory for a list");
+    indexed->prefix = page->prefix;
+    indexed->from = page->from;
+    indexed->after = page->after;
+    indexed->count = 0;
+    indexed->more = false;
     (void)pthread_mutex_lock(&map->lock);
-    if (map->index != NULL)
-        rc = log_index_list(map->index, prefix, from, after, rows, LOG_MAP_BATCH, &n, err);
+    if (map->index != NULL) rc = log_index_list(map->index, indexed, err);
     if (rc == HF_OK) {
-        s.index_end = rows + n;
-        s.index_full = n == LOG_MAP_BATCH;
-        s.active = log_changes_seek(map->active.changes, from, after);
+        s.index = indexed->rows;
+        s.index_end = indexed->rows + indexed->count;
+        s.index_more = indexed->more;
+        s.active = log_changes_seek(map->active.changes, &page->from, page->after);
         if (map->frozen.changes != NULL)
-            s.frozen = log_changes_seek(map->frozen.changes, from, after);
-        *more = merge(&s, prefix, from, out, count);
+            s.frozen = log_changes_seek(map->frozen.changes, &page->from, page->after);
+        page->more = merge(&s, page);
     }
     (void)pthread_mutex_unlock(&map->lock);
-    free(rows);
+    free(indexed);
     return rc;
 }
 

@@ -12,8 +12,6 @@
 
 #include "blockstore/log_index.h"
 
-#define LOG_MAP_BATCH 128u /* rows that log_map_list gives at once */
-
 struct log_map; /* opaque */
 
 /* Takes `index` (may be NULL for a reader), and what was read from it.  A writer also
@@ -35,13 +33,10 @@ HF_MUST_CHECK enum hf_code log_map_apply(struct log_map *map, const struct log_k
 HF_MUST_CHECK enum hf_code log_map_find(struct log_map *map, const struct log_key *key,
                                         struct log_row *row, struct hf_err *err);
 
-/* The next rows with `prefix` behind *from (from it on, when `after` is false), in order:
- * at most LOG_MAP_BATCH to out, their number to *count, whether there may be more to
- * *more; *from is moved on. */
-HF_MUST_CHECK enum hf_code log_map_list(struct log_map *map, const struct log_key *prefix,
-                                        struct log_key *from, bool after,
-                                        struct log_change out[static LOG_MAP_BATCH],
-                                        size_t *count, bool *more, struct hf_err *err);
+/* As log_index_list, over all that is known; page->from and page->after are moved on, so
+ * that the next call goes on.  page->more without a row is possible. */
+HF_MUST_CHECK enum hf_code log_map_list(struct log_map *map, struct log_page *page,
+                                        struct hf_err *err);
 
 struct log_map_figures {
     struct log_totals totals;

@@ -84,8 +84,7 @@ static enum hf_code drop_empty(struct hf_files *files, int segments_fd, struct l
         if (files->unlink(files, segments_fd, name) != 0 && errno != ENOENT)
             return hf_fail_errno(err, errno, "remove segment %s", name);
     }
-    if (files->sync(files, segments_fd) != 0)
-        return hf_fail_errno(err, errno, "sync the directory of the segments");
+    /* Should a crash bring one back, the next writer finds it and drops it again. */
     return log_map_forget(map, NULL, 0, numbers, count, err);
 }
 

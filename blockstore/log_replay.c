@@ -202,8 +202,13 @@ enum hf_code log_replay_run(struct log_replay *replay, struct hf_err *err)
             hf_log(HF_LOG_WARN, "store", "%zu segments with live entries are missing",
                    missing);
     }
-    for (size_t i = 0; rc == HF_OK && i < count; i++)
-        if (numbers[i] >= from) rc = replay_segment(replay, numbers[i], err);
+    for (size_t i = 0; rc == HF_OK && i < count; i++) {
+        if (numbers[i] >= from) {
+            rc = replay_segment(replay, numbers[i], err);
+        } else if (replay->save_rows > 0) {
+            rc = log_map_segment(replay->map, numbers[i], false, err);
+        }
+    }
     free(numbers);
     return rc;
 }

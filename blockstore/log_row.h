@@ -37,4 +37,11 @@ struct log_totals {
     uint64_t disk_bytes; /* of all that is live, frames and padding included */
 };
 
+struct log_state {
+    struct hf_id store;
+    struct log_position position; /* the log before it is in the index */
+    uint64_t next_sequence;
+    struct log_totals totals;
+};
+
 #endif

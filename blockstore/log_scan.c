@@ -1,10 +1,13 @@
 #include "blockstore/log_scan.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define WINDOW_SIZE (128u * 1024u)
-#define READ_LEAVES 16u /* leaves read at once: 256 KiB */
+#define WINDOW_SIZE ((size_t)128 << 10)
+#define READ_SIZE   ((size_t)256 << 10) /* of a payload, at once; whole leaves */
+
+static_assert(READ_SIZE % HF_LEAF_SIZE == 0, "leaves are read whole");
 
 /* A stretch of the file in memory. */
 struct window {
@@ -46,55 +49,70 @@ static bool entry_here(const struct log_scan *scan, uint64_t at, const uint8_t *
            (uint64_t)entry->frame_size + entry->payload_size <= scan->size - at;
 }
 
-/* The payload of what a scan found; a filler's means nothing. */
-static enum hf_code check_entry(const struct log_scan *scan, const struct log_entry *entry,
-                                struct hf_err *err)
+/* Where a scan is, and what it has seen. */
+struct progress {
+    uint64_t at;
+    uint64_t durable;          /* the highest mark */
+    uint64_t first_bad;        /* of all that was skipped */
+    uint64_t first_unreadable; /* of that whose key is lost */
+    bool in_stretch;
+};
+
+/* No entry here: on to the next place where there may be one. */
+static void skip_unit(struct log_scan *scan, struct progress *p)
 {
-    if (entry->key.b[0] == LOG_FILLER || entry->payload_size == 0) return HF_OK;
-    return log_payload_check(scan->files, scan->fd, entry->offset + entry->frame_size,
-                             entry->payload_size, &entry->payload_root, err);
+    if (!p->in_stretch) scan->bad++;
+    p->in_stretch = true;
+    if (p->at < p->first_bad) p->first_bad = p->at;
+    if (p->at < p->first_unreadable) p->first_unreadable = p->at;
+    p->at += LOG_ALIGN;
+}
+
+/* Checks the payload (a filler's means nothing) and passes the entry on. */
+static enum hf_code take_entry(struct log_scan *scan, struct progress *p,
+                               const struct log_entry *entry, struct hf_err *err)
+{
+    enum hf_code rc = HF_OK;
+
+    p->in_stretch = false;
+    if (entry->durable > p->durable) p->durable = entry->durable;
+    if (entry->key.b[0] != LOG_FILLER && entry->payload_size > 0)
+        rc = log_payload_check(scan->files, scan->fd, p->at + entry->frame_size,
+                               entry->payload_size, &entry->payload_root, err);
+    if (rc == HF_OK) {
+        scan->good++;
+        rc = scan->fn(scan->arg, entry, err);
+    } else if (rc == HF_CORRUPT) {
+        scan->bad++;
+        if (p->at < p->first_bad) p->first_bad = p->at;
+        rc = HF_OK;
+    }
+    p->at += log_entry_footprint(entry->frame_size, entry->payload_size);
+    return rc;
 }
 
 static enum hf_code run(struct log_scan *scan, struct window *w, struct hf_err *err)
 {
-    uint64_t at = scan->from;
-    uint64_t durable = 0;                   /* the highest mark seen */
-    uint64_t first_bad = UINT64_MAX;        /* of all */
-    uint64_t first_unreadable = UINT64_MAX; /* of those whose key is lost */
-    bool in_stretch = false;
+    struct progress p = {
+        .at = scan->from, .first_bad = UINT64_MAX, .first_unreadable = UINT64_MAX};
 
-    while (at < scan->size) {
+    while (p.at < scan->size) {
         struct log_entry entry;
-        const uint8_t *p;
+        const uint8_t *bytes;
         size_t n;
-        enum hf_code rc = look(scan, w, at, &p, &n, err);
+        enum hf_code rc = look(scan, w, p.at, &bytes, &n, err);
 
         if (rc != HF_OK) return rc;
         if (n == 0) break; /* the file became shorter */
-        if (!entry_here(scan, at, p, n, &entry)) {
-            if (!in_stretch) scan->bad++;
-            in_stretch = true;
-            if (at < first_bad) first_bad = at;
-            if (at < first_unreadable) first_unreadable = at;
-            at += LOG_ALIGN;
+        if (!entry_here(scan, p.at, bytes, n, &entry)) {
+            skip_unit(scan, &p);
             continue;
         }
-        in_stretch = false;
-        if (entry.durable > durable) durable = entry.durable;
-        rc = check_entry(scan, &entry, err);
-        if (rc == HF_OK) {
-            scan->good++;
-            rc = scan->fn(scan->arg, &entry, err);
-        } else if (rc == HF_CORRUPT) {
-            scan->bad++;
-            if (at < first_bad) first_bad = at;
-            rc = HF_OK;
-        }
+        rc = take_entry(scan, &p, &entry, err);
         if (rc != HF_OK) return rc;
-        at += log_entry_footprint(entry.frame_size, entry.payload_size);
     }
-    scan->clean_end = first_bad < at ? first_bad : at;
-    scan->damaged = first_unreadable < durable;
+    scan->clean_end = p.first_bad < p.at ? p.first_bad : p.at;
+    scan->damaged = p.first_unreadable < p.durable;
     return HF_OK;
 }
 
@@ -123,11 +141,11 @@ enum hf_code log_payload_check(struct hf_files *files, int fd, uint64_t at, uint
 
     if (size > LOG_PAYLOAD_MAX)
         return hf_fail(err, HF_CORRUPT, "a payload of %u bytes is too large", size);
-    buf = malloc(READ_LEAVES * HF_LEAF_SIZE);
+    buf = malloc(READ_SIZE);
     if (buf == NULL) return hf_fail(err, HF_NO_MEMORY, "no memory to check a payload");
     do {
         size_t left = size - done, got;
-        size_t want = left < READ_LEAVES * HF_LEAF_SIZE ? left : READ_LEAVES * HF_LEAF_SIZE;
+        size_t want = left < READ_SIZE ? left : READ_SIZE;
         size_t n;
 
         rc = hf_file_read(files, fd, buf, want, (off_t)(at + done), &got, err);

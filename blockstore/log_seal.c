@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #define SEAL_SIZE   34u /* a byte string of 32 */
-#define BUFFER_SIZE (256u * 1024u)
+#define BUFFER_SIZE ((size_t)256 << 10)
 
 static enum hf_code hash_index(struct hf_files *files, int dir_fd, struct hf_id *sum,
                                struct hf_err *err)
@@ -90,6 +90,5 @@ enum hf_code log_seal_remove(struct hf_files *files, int dir_fd, struct hf_err *
 {
     if (files->unlink(files, dir_fd, LOG_SEAL_NAME) != 0 && errno != ENOENT)
         return hf_fail_errno(err, errno, "remove index/%s", LOG_SEAL_NAME);
-    if (files->sync(files, dir_fd) != 0) return hf_fail_errno(err, errno, "sync index/");
     return HF_OK;
 }

@@ -22,7 +22,8 @@ HF_MUST_CHECK enum hf_code log_seal_check(struct hf_files *files, int dir_fd, bo
 HF_MUST_CHECK enum hf_code log_seal_write(struct hf_files *files, int dir_fd,
                                           struct hf_err *err);
 
-/* Durable on return. */
+/* Before the first change.  Should a crash bring the seal back, it no longer holds, and the
+ * index is built anew. */
 HF_MUST_CHECK enum hf_code log_seal_remove(struct hf_files *files, int dir_fd,
                                            struct hf_err *err);
 

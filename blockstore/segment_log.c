@@ -19,7 +19,7 @@
 #include <string.h>
 
 /* Puts wait for a checkpoint when this many times checkpoint_rows are unsaved. */
-#define BACKLOG_MAX 4u
+#define BACKLOG_MAX ((size_t)4)
 
 struct segment_log {
     struct log_options options; /* defaults filled in; holder is not kept */
@@ -412,19 +412,24 @@ static enum hf_code read_entry(struct segment_log *log, const struct log_key *ke
     return rc;
 }
 
+static struct log_info info_of(const struct log_row *row)
+{
+    return (struct log_info){.sequence = row->sequence,
+                             .arrival_ns = row->arrival_ns,
+                             .payload_size = row->payload_size};
+}
+
 enum hf_code segment_log_find(struct segment_log *log, const struct log_key *key,
                               struct log_info *info, struct hf_err *err)
 {
     struct log_row row;
     enum hf_code rc = find_row(log, key, &row, err);
 
-    if (rc != HF_OK) return rc;
-    *info = (struct log_info){.sequence = row.sequence,
-                              .arrival_ns = row.arrival_ns,
-                              .payload_size = row.payload_size};
-    return HF_OK;
+    if (rc == HF_OK) *info = info_of(&row);
+    return rc;
 }
 
+/* NOLINTBEGIN(readability-non-const-parameter): buf is written through the range */
 enum hf_code segment_log_get(struct segment_log *log, const struct log_key *key,
                              size_t offset, size_t size, uint8_t *buf, struct hf_err *err)
 {
@@ -454,6 +459,8 @@ enum hf_code segment_log_meta(struct segment_log *log, const struct log_key *key
     return rc;
 }
 
+/* NOLINTEND(readability-non-const-parameter) */
+
 enum hf_code segment_log_verify(struct segment_log *log, const struct log_key *key,
                                 struct hf_err *err)
 {
@@ -467,25 +474,21 @@ enum hf_code segment_log_verify(struct segment_log *log, const struct log_key *k
 enum hf_code segment_log_list(struct segment_log *log, const struct log_key *prefix,
                               log_list_fn *fn, void *arg, struct hf_err *err)
 {
-    struct log_change *rows = malloc(LOG_MAP_BATCH * sizeof *rows);
+    struct log_page *page = malloc(sizeof *page);
     struct log_map_figures figures;
-    struct log_key from = *prefix;
-    bool after = false, more = true;
     enum hf_code rc = HF_OK;
 
-    if (rows == NULL) return hf_fail(err, HF_NO_MEMORY, "no memory for a list");
+    if (page == NULL) return hf_fail(err, HF_NO_MEMORY, "no memory for a list");
+    page->prefix = page->from = *prefix;
+    page->after = false;
+    page->more = true;
     if (log->options.read_only) rc = refresh(log, err);
-    while (rc == HF_OK && more) {
-        size_t count;
+    while (rc == HF_OK && page->more) {
+        rc = log_map_list(log->map, page, err);
+        for (size_t i = 0; rc == HF_OK && i < page->count; i++) {
+            struct log_info info = info_of(&page->rows[i].row);
 
-        rc = log_map_list(log->map, prefix, &from, after, rows, &count, &more, err);
-        after = true;
-        for (size_t i = 0; rc == HF_OK && i < count; i++) {
-            struct log_info info = {.sequence = rows[i].row.sequence,
-                                    .arrival_ns = rows[i].row.arrival_ns,
-                                    .payload_size = rows[i].row.payload_size};
-
-            if (!fn(arg, &rows[i].key, &info)) goto out;
+            if (!fn(arg, &page->rows[i].key, &info)) goto out;
         }
     }
     if (rc != HF_OK) goto out;
@@ -495,7 +498,7 @@ enum hf_code segment_log_list(struct segment_log *log, const struct log_key *pre
                      "%zu segments are damaged or missing; they may have held more",
                      figures.damaged_segments);
 out:
-    free(rows);
+    free(page);
     return rc;
 }
 

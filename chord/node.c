@@ -1,0 +1,328 @@
+#include "chord/node.h"
+
+#include "base/hash.h"
+#include "chord/circle.h"
+#include "chord/join.h"
+#include "chord/lookup.h"
+#include "chord/ring.h"
+#include "chord/state.h"
+#include "chord/table.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct chord_node *chord_node_new(const struct chord_peer *self,
+                                  const struct chord_config *config)
+{
+    struct chord_node *node;
+
+    assert(config->successors >= 2 && config->successors <= CHORD_SUCCESSORS_MAX);
+    assert(config->lookups >= 2 && config->lookups <= CHORD_LOOKUPS_MAX);
+    assert(config->stabilise_ms >= 20 && config->rpc_timeout_ms > 0 &&
+           config->lookup_timeout_ms > 0);
+    node = calloc(1, sizeof *node + config->lookups * sizeof *node->lookups);
+    if (node == NULL) return NULL;
+    node->lookups = (struct chord_lookup *)(node + 1);
+    node->self = *self;
+    node->config = *config;
+    node->mode = CHORD_MODE_ALONE;
+    node->generator = config->seed;
+    node->join.retry_ms = UINT64_MAX;
+    return node;
+}
+
+void chord_node_free(struct chord_node *node)
+{
+    free(node);
+}
+
+/* ---- messages ---- */
+
+static bool is_member(const struct chord_node *node)
+{
+    return node->mode == CHORD_MODE_RING || node->mode == CHORD_MODE_ALONE ||
+           node->mode == CHORD_MODE_ORDER;
+}
+
+static void answer_state(struct chord_node *node, const struct chord_message *question)
+{
+    struct chord_message *answer;
+
+    if (node->query.kind != QUERY_NONE) {
+        chord_send(node, &question->from, CHORD_MESSAGE_BUSY, question->rpc);
+        return;
+    }
+    answer = chord_send(node, &question->from, CHORD_MESSAGE_STATE, question->rpc);
+    answer->has_predecessor = node->has_predecessor;
+    answer->predecessor = node->predecessor;
+    answer->peer_count = node->successor_count;
+    memcpy(answer->peers, node->successors,
+           node->successor_count * sizeof node->successors[0]);
+}
+
+static void answer_next_hop(struct chord_node *node, const struct chord_message *question)
+{
+    struct chord_message *answer =
+        chord_send(node, &question->from, CHORD_MESSAGE_NEXT, question->rpc);
+
+    answer->done = table_route(node, &question->key, question->wanted, question->confirm,
+                               answer->peers, &answer->peer_count);
+}
+
+static void answer_question(struct chord_node *node, const struct chord_message *question)
+{
+    if (!is_member(node)) {
+        chord_send(node, &question->from, CHORD_MESSAGE_REFUSED, question->rpc);
+        return;
+    }
+    if (question->kind == CHORD_MESSAGE_GET_STATE)
+        answer_state(node, question);
+    else if (question->kind == CHORD_MESSAGE_PING)
+        chord_send(node, &question->from, CHORD_MESSAGE_PONG, question->rpc);
+    else
+        answer_next_hop(node, question);
+}
+
+static void on_message(struct chord_node *node, const struct chord_message *message,
+                       const struct chord_peer *peer)
+{
+    const struct chord_peer *from = &message->from;
+
+    if (!hf_id_equal(&from->node, &peer->node) || !chord_peer_valid(from) ||
+        !hf_id_equal(&message->to, &node->self.position) ||
+        hf_id_equal(&from->position, &node->self.position)) {
+        node->ignored++;
+        return;
+    }
+    if (message->kind != CHORD_MESSAGE_REFUSED && message->kind != CHORD_MESSAGE_LEAVING)
+        table_trust(node, from);
+    switch (message->kind) {
+    case CHORD_MESSAGE_GET_STATE:
+    case CHORD_MESSAGE_PING:
+    case CHORD_MESSAGE_NEXT_HOP: answer_question(node, message); break;
+    case CHORD_MESSAGE_NOTIFY: ring_notified(node, from); break;
+    case CHORD_MESSAGE_STATE:
+    case CHORD_MESSAGE_PONG:
+    case CHORD_MESSAGE_BUSY:
+        if (!ring_answer(node, message)) node->ignored++;
+        break;
+    case CHORD_MESSAGE_REFUSED:
+        if (!ring_answer(node, message) && !lookup_answer(node, message)) node->ignored++;
+        break;
+    case CHORD_MESSAGE_NEXT:
+        if (!lookup_answer(node, message)) node->ignored++;
+        break;
+    case CHORD_MESSAGE_LEAVING:
+        table_suspect(node, from);
+        lookup_unreachable(node, from);
+        ring_unreachable(node, from, true);
+        break;
+    }
+}
+
+/* ---- the other events ---- */
+
+static void on_join(struct chord_node *node, const struct chord_peer *contact)
+{
+    if (chord_peer_equal(contact, &node->self)) return;
+    if (node->mode == CHORD_MODE_JOINING) {
+        join_add_contact(node, contact);
+    } else if (node->mode == CHORD_MODE_ALONE) {
+        node->join.contact_count = 0;
+        join_add_contact(node, contact);
+        join_start(node, false);
+    }
+}
+
+static void on_leave(struct chord_node *node)
+{
+    if (node->mode == CHORD_MODE_LEFT) return;
+    if (node->mode == CHORD_MODE_RING) {
+        for (size_t i = 0; i < node->successor_count; i++)
+            chord_send(node, &node->successors[i], CHORD_MESSAGE_LEAVING, 0);
+        if (node->has_predecessor)
+            chord_send(node, &node->predecessor, CHORD_MESSAGE_LEAVING, 0);
+    }
+    lookup_fail_all(node);
+    node->query.kind = QUERY_NONE;
+    node->has_notifier = false;
+    node->has_predecessor = false;
+    node->successor_count = 0;
+    node->mode = CHORD_MODE_LEFT;
+}
+
+static void enter_ring_from_order(struct chord_node *node)
+{
+    node->mode = node->successor_count > 0 ? CHORD_MODE_RING : CHORD_MODE_ALONE;
+    node->stabilise_ms = chord_soon(node);
+    node->finger_ms = chord_soon(node);
+}
+
+static void on_roster(struct chord_node *node, const struct chord_event *event)
+{
+    if (!table_set_roster(node, event->peers, event->peer_count)) node->ignored++;
+    if (node->mode == CHORD_MODE_LEFT) return;
+    if (node->roster_count == 0) {
+        if (node->mode == CHORD_MODE_ORDER) enter_ring_from_order(node);
+    } else if (!table_has_roster(node)) {
+        node->query.kind = QUERY_NONE;
+        node->has_notifier = false;
+        node->mode = CHORD_MODE_ORDER;
+        table_take_order(node);
+    } else if (node->mode == CHORD_MODE_ORDER) {
+        table_take_order(node);
+        enter_ring_from_order(node);
+    } else if (node->mode == CHORD_MODE_ALONE) {
+        join_collect_contacts(node);
+        join_start(node, false);
+    }
+}
+
+static void on_unreachable(struct chord_node *node, const struct chord_peer *peer)
+{
+    if (node->mode == CHORD_MODE_LEFT) return;
+    table_suspect(node, peer);
+    lookup_unreachable(node, peer);
+    ring_unreachable(node, peer, false);
+}
+
+/* ---- stepping ---- */
+
+/* Longer than this without a step, and the neighbours have given this node up. */
+static uint64_t failure_ms(const struct chord_node *node)
+{
+    return CHORD_ATTEMPTS * node->config.rpc_timeout_ms;
+}
+
+static void check_suspended(struct chord_node *node, uint64_t now_ms)
+{
+    const bool suspended = now_ms > node->now_ms + failure_ms(node);
+
+    node->now_ms = now_ms;
+    if (!suspended || node->mode != CHORD_MODE_RING) return;
+    join_collect_contacts(node);
+    join_start(node, true);
+}
+
+static void tick(struct chord_node *node)
+{
+    if (node->mode == CHORD_MODE_LEFT) return;
+    lookup_tick(node);
+    ring_tick(node);
+    join_tick(node);
+    if (node->mode == CHORD_MODE_RING && node->finger_ms <= node->now_ms) {
+        node->finger_ms = chord_after(node, node->config.stabilise_ms / 2);
+        lookup_fix_finger(node);
+    }
+}
+
+static void report_neighbours(struct chord_node *node)
+{
+    struct hf_sha256 h;
+    struct hf_id digest;
+    uint64_t hash;
+
+    hf_sha256_init(&h);
+    if (node->has_predecessor)
+        hf_sha256_add(&h, &node->predecessor, sizeof node->predecessor);
+    hf_sha256_add(&h, node->successors, node->successor_count * sizeof node->successors[0]);
+    hf_sha256_final(&h, &digest);
+    memcpy(&hash, digest.b, sizeof hash);
+    if (hash == node->neighbours_hash) return;
+    node->neighbours_hash = hash;
+    chord_act(node, CHORD_NEIGHBOURS);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t next_deadline(const struct chord_node *node)
+{
+    uint64_t deadline = UINT64_MAX;
+
+    if (node->mode == CHORD_MODE_LEFT) return deadline;
+    deadline = earlier(deadline, lookup_deadline(node));
+    deadline = earlier(deadline, ring_deadline(node));
+    deadline = earlier(deadline, join_deadline(node));
+    if (node->mode == CHORD_MODE_RING) {
+        deadline = earlier(deadline, node->finger_ms);
+        /* Often enough that a gap can only be a suspension. */
+        deadline = earlier(deadline, node->now_ms + failure_ms(node) / 2);
+    }
+    return deadline;
+}
+
+void chord_step(struct chord_node *node, const struct chord_event *event,
+                struct chord_output *out)
+{
+    out->action_count = 0;
+    node->out = out;
+    check_suspended(node, event->now_ms);
+    switch (event->kind) {
+    case CHORD_MESSAGE:
+        if (node->mode != CHORD_MODE_LEFT) on_message(node, event->message, event->peer);
+        break;
+    case CHORD_TICK: break;
+    case CHORD_LOOKUP:
+        lookup_start_user(node, event->tag, &event->key, event->wanted);
+        break;
+    case CHORD_JOIN: on_join(node, event->peer); break;
+    case CHORD_LEAVE: on_leave(node); break;
+    case CHORD_ROSTER: on_roster(node, event); break;
+    case CHORD_UNREACHABLE: on_unreachable(node, event->peer); break;
+    }
+    tick(node);
+    report_neighbours(node);
+    out->deadline_ms = next_deadline(node);
+    node->out = NULL;
+}
+
+/* ---- looking at it ---- */
+
+bool chord_node_check(const struct chord_node *node)
+{
+    const struct hf_id *previous = &node->self.position;
+
+    if (node->successor_count > node->config.successors) return false;
+    if (node->mode == CHORD_MODE_RING && node->successor_count == 0) return false;
+    if (node->mode != CHORD_MODE_RING && node->mode != CHORD_MODE_ORDER &&
+        node->successor_count != 0)
+        return false;
+    if (node->has_predecessor &&
+        hf_id_equal(&node->predecessor.position, &node->self.position))
+        return false;
+    for (size_t i = 0; i < node->successor_count; i++) {
+        const struct hf_id *position = &node->successors[i].position;
+
+        if (!chord_between(previous, position, &node->self.position)) return false;
+        previous = position;
+    }
+    return true;
+}
+
+enum chord_mode chord_node_mode(const struct chord_node *node)
+{
+    return node->mode;
+}
+
+bool chord_node_predecessor(const struct chord_node *node, struct chord_peer *predecessor)
+{
+    if (node->has_predecessor) *predecessor = node->predecessor;
+    return node->has_predecessor;
+}
+
+size_t chord_node_successors(const struct chord_node *node,
+                             struct chord_peer successors[static CHORD_SUCCESSORS_MAX])
+{
+    memcpy(successors, node->successors,
+           node->successor_count * sizeof node->successors[0]);
+    return node->successor_count;
+}
+
+uint64_t chord_node_ignored(const struct chord_node *node)
+{
+    return node->ignored;
+}

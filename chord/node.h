@@ -1,0 +1,154 @@
+/* node.h - one node of the Chord ring, as a state machine without I/O.
+ *
+ * The caller owns sockets, clock and randomness.  It reports what happened with
+ * chord_step and then does what `struct chord_output` asks.  The daemon and the
+ * simulator drive the very same code.
+ *
+ * Join, stabilise, rectify: Zave, "Reasoning about identifier spaces: how to make Chord
+ * correct", IEEE TSE 43(12), 2017.  Lookup and fingers: Stoica et al., "Chord", IEEE/ACM
+ * ToN 11(1), 2003, sections IV-B to IV-E.
+ *
+ * How a node stands to its ring:
+ *
+ *   ALONE    a ring of its own.  A node that joins through it makes it a ring of two:
+ *            its notification is taken as predecessor and, being all there is, as
+ *            successor.  Rings of up to r members without a roster hold lists of all the
+ *            others; Zave's proof begins at r + 1 members.
+ *   JOINING  looking for its place; answers REFUSED, its lookups fail.
+ *   RING     Zave's ring: successor list, predecessor, fingers.
+ *   ORDER    the roster has fewer than 2(r + 1) members, too few for her proof: the
+ *            roster's own order gives neighbours and every lookup, without a message.
+ *   LEFT     silent for ever.
+ *
+ * With a roster of at least 2(r + 1) members it is Zave's ring, and the roster is its
+ * location table: the first member at or after a key is asked and confirms, so the usual
+ * lookup is one hop; a live member that stands between this node and its successor is
+ * tried as a better successor (which heals rings that were split).  A node that passes
+ * from ORDER to RING takes its first lists from the roster; one that is ALONE when it
+ * first gets so large a roster joins through the members on it.  All this works without
+ * any roster too, by successor lists and fingers.
+ *
+ * What the proof asks of the caller: a node that fails stays silent until it joins again
+ * (a restarted process is a new chord_node); fewer than r successive members fail within
+ * one failure timeout; more than r + 1 members remain.  A node that was not stepped for
+ * longer than CHORD_ATTEMPTS * rpc_timeout_ms (it was suspended: the clock must go on
+ * meanwhile) has been given up by its neighbours: it drops its state and joins again.
+ *
+ * Not thread-safe: one owner.  Allocates only in chord_node_new. */
+#ifndef HOLDFAST_CHORD_NODE_H
+#define HOLDFAST_CHORD_NODE_H
+
+#include "base/id.h"
+#include "chord/message.h"
+#include "chord/peer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CHORD_ATTEMPTS    4u  /* tries of a question before its silence means failure */
+#define CHORD_MISSES_MAX  4u  /* hops of one lookup that may fail or be rejected */
+#define CHORD_HOPS_MAX    64u /* questions of one lookup */
+#define CHORD_LOOKUPS_MAX 32u /* lookups under way at once */
+#define CHORD_FOUND_MAX   34u /* peers of one CHORD_FOUND: 2 * (CHORD_SUCCESSORS_MAX + 1) */
+#define CHORD_OUTPUT_MAX  64u /* actions that one step can ask for */
+
+struct chord_node; /* opaque */
+
+struct chord_config {
+    uint64_t stabilise_ms;      /* mean interval, >= 20; each one is jittered by half; a
+                                   twentieth of it after a change */
+    uint64_t rpc_timeout_ms;    /* of one attempt, > 0 */
+    uint64_t lookup_timeout_ms; /* of a whole lookup, > 0 */
+    uint32_t successors;        /* r: 2..CHORD_SUCCESSORS_MAX */
+    uint32_t lookups;           /* room for lookups under way: 2..CHORD_LOOKUPS_MAX */
+    uint64_t seed;              /* of the node's own generator */
+};
+
+enum chord_mode {
+    CHORD_MODE_ALONE,
+    CHORD_MODE_JOINING,
+    CHORD_MODE_RING,
+    CHORD_MODE_ORDER,
+    CHORD_MODE_LEFT
+};
+
+enum chord_event_kind {
+    CHORD_MESSAGE,    /* .message arrived over a link authenticated as .peer's node */
+    CHORD_TICK,       /* the deadline from the last step has passed */
+    CHORD_LOOKUP,     /* find .wanted successors of .key, to be reported under .tag */
+    CHORD_JOIN,       /* join the ring that .peer is a member of.  JOINING: one more
+                          contact; other modes than that and ALONE take no notice */
+    CHORD_LEAVE,      /* tell the neighbours and stop */
+    CHORD_ROSTER,     /* .peers[0..peer_count) are the members believed live */
+    CHORD_UNREACHABLE /* the link layer gives .peer's node up for now */
+};
+
+struct chord_event {
+    enum chord_event_kind kind;
+    uint64_t now_ms;               /* monotonic; never earlier than in the last event */
+    const struct chord_peer *peer; /* borrowed for the step, as is .message */
+    const struct chord_message *message;
+    struct hf_id key;
+    uint64_t tag;
+    uint32_t wanted; /* 1..CHORD_SUCCESSORS_MAX; beyond r it gives r or r + 1 */
+    /* CHORD_ROSTER: in ascending order of position, this node included; borrowed until the
+     * next CHORD_ROSTER or chord_node_free.  None: there is no roster (any longer). */
+    const struct chord_peer *peers;
+    size_t peer_count;
+};
+
+enum chord_action_kind {
+    CHORD_SEND,      /* transmit .message to .peer; loss is allowed */
+    CHORD_FOUND,     /* lookup .tag ended: .peers are key's successors, nearest first.  In
+                        roster order they are the whole roster, clockwise from the key */
+    CHORD_FAILED,    /* lookup .tag ended without an answer */
+    CHORD_NEIGHBOURS /* predecessor or successor list changed: placement may too */
+};
+
+struct chord_action {
+    enum chord_action_kind kind;
+    uint64_t tag;
+    struct chord_peer peer;
+    const struct chord_peer *peers; /* in the output; valid until its next use */
+    size_t peer_count;
+    const struct chord_message *message; /* in the output, likewise */
+};
+
+/* The caller's, about 100 KiB: one for all nodes that one thread drives. */
+struct chord_output {
+    struct chord_action actions[CHORD_OUTPUT_MAX];
+    size_t action_count;
+    uint64_t deadline_ms; /* send CHORD_TICK no later than this; UINT64_MAX: none */
+    struct chord_message messages[CHORD_OUTPUT_MAX];
+    struct chord_peer found[CHORD_FOUND_MAX];
+};
+
+/* A node that is alone in its ring, or NULL when out of memory.  `self` and `config` are
+ * copied. */
+struct chord_node *chord_node_new(const struct chord_peer *self,
+                                  const struct chord_config *config);
+
+/* Never fails: a message that makes no sense is counted and ignored.  A lookup ends in
+ * exactly one CHORD_FOUND or CHORD_FAILED, perhaps in the step that starts it. */
+void chord_step(struct chord_node *node, const struct chord_event *event,
+                struct chord_output *out);
+
+/* False when this node's own state breaks the ring's rules (tests, simulator): lists
+ * ordered clockwise, without itself, without doubles, at most r long; a member has a
+ * successor. */
+bool chord_node_check(const struct chord_node *node);
+
+enum chord_mode chord_node_mode(const struct chord_node *node);
+/* False: it has none. */
+bool chord_node_predecessor(const struct chord_node *node, struct chord_peer *predecessor);
+/* The successor list, nearest first; returns its length. */
+size_t chord_node_successors(const struct chord_node *node,
+                             struct chord_peer successors[static CHORD_SUCCESSORS_MAX]);
+/* Messages ignored since chord_node_new because they made no sense. */
+uint64_t chord_node_ignored(const struct chord_node *node);
+
+/* NULL is allowed. */
+void chord_node_free(struct chord_node *node);
+
+#endif

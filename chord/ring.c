@@ -1,0 +1,289 @@
+#include "chord/ring.h"
+
+#include "chord/circle.h"
+#include "chord/join.h"
+#include "chord/table.h"
+
+#include <assert.h>
+#include <string.h>
+
+static enum chord_message_kind query_message(enum chord_query_kind kind)
+{
+    return kind == QUERY_RECTIFY || kind == QUERY_JOIN_PING ? CHORD_MESSAGE_PING
+                                                            : CHORD_MESSAGE_GET_STATE;
+}
+
+static void query_send(struct chord_node *node)
+{
+    struct chord_query *query = &node->query;
+
+    query->attempts++;
+    query->deadline_ms = node->now_ms + node->config.rpc_timeout_ms;
+    chord_send(node, &query->to, query_message(query->kind), query->rpc);
+}
+
+void ring_ask(struct chord_node *node, enum chord_query_kind kind,
+              const struct chord_peer *to)
+{
+    assert(node->query.kind == QUERY_NONE);
+    node->query.kind = kind;
+    node->query.to = *to;
+    node->query.rpc = chord_random(node);
+    node->query.attempts = 0;
+    query_send(node);
+}
+
+size_t ring_copy_list(const struct chord_node *node, const struct chord_peer *head,
+                      const struct chord_peer *peers, size_t peer_count,
+                      struct chord_peer list[static CHORD_SUCCESSORS_MAX])
+{
+    size_t count = 1;
+
+    list[0] = *head;
+    for (size_t i = 0; i < peer_count && count < node->config.successors; i++) {
+        if (!chord_peer_valid(&peers[i]) ||
+            !chord_between(&list[count - 1].position, &peers[i].position,
+                           &node->self.position))
+            break;
+        list[count++] = peers[i];
+    }
+    return count;
+}
+
+static void adopt(struct chord_node *node, const struct chord_peer *head,
+                  const struct chord_message *state)
+{
+    node->successor_count =
+        ring_copy_list(node, head, state->peers, state->peer_count, node->successors);
+    node->mode = CHORD_MODE_RING;
+}
+
+static void notify(struct chord_node *node, const struct chord_peer *peer)
+{
+    chord_send(node, peer, CHORD_MESSAGE_NOTIFY, 0);
+}
+
+/* No successor is left: find the ring again, or be alone when nobody is known. */
+static void lost(struct chord_node *node)
+{
+    join_collect_contacts(node);
+    join_start(node, true);
+}
+
+static void drop_head(struct chord_node *node)
+{
+    node->successor_count--;
+    memmove(&node->successors[0], &node->successors[1],
+            node->successor_count * sizeof node->successors[0]);
+    if (node->successor_count == 0) {
+        lost(node);
+        return;
+    }
+    notify(node, &node->successors[0]);
+    node->stabilise_ms = chord_soon(node);
+}
+
+/* ---- the answers ---- */
+
+/* Zave's stabilise: the whole list is copied from the successor; then its predecessor, when
+ * that stands between, may be the better successor.  So may a member of the roster. */
+static void stabilised(struct chord_node *node, const struct chord_message *state)
+{
+    const struct hf_id *self = &node->self.position;
+    const struct chord_peer before = node->successors[node->successor_count - 1];
+    const size_t count_before = node->successor_count;
+    const struct chord_peer s = state->from;
+    const struct chord_peer *better;
+
+    adopt(node, &s, state);
+    node->stabilise_ms =
+        node->successor_count == count_before &&
+                chord_peer_equal(&before, &node->successors[node->successor_count - 1])
+            ? chord_after(node, node->config.stabilise_ms)
+            : chord_soon(node);
+    if (state->has_predecessor && chord_peer_valid(&state->predecessor) &&
+        chord_between(self, &state->predecessor.position, &s.position)) {
+        node->saved = state->predecessor;
+        node->saved_from_roster = false;
+        ring_ask(node, QUERY_PREDECESSOR, &node->saved);
+        return;
+    }
+    better = table_has_roster(node) ? table_between(node, &s.position) : NULL;
+    if (better != NULL) {
+        node->saved = *better;
+        node->saved_from_roster = true;
+        ring_ask(node, QUERY_PREDECESSOR, &node->saved);
+        return;
+    }
+    if (!state->has_predecessor || !chord_peer_equal(&state->predecessor, &node->self))
+        notify(node, &s);
+}
+
+static void stabilised_from_predecessor(struct chord_node *node,
+                                        const struct chord_message *state)
+{
+    /* On the roster but in a ring of its own that is not this one's size: that ring's
+     * members will come to us. */
+    const bool lesser =
+        node->saved_from_roster && state->peer_count < node->successor_count;
+
+    if (!lesser) adopt(node, &node->saved, state);
+    notify(node, &node->successors[0]);
+    node->stabilise_ms =
+        lesser ? chord_after(node, node->config.stabilise_ms) : chord_soon(node);
+}
+
+/* The peer asked is dead, or no member of the ring. */
+static void silent(struct chord_node *node)
+{
+    const struct chord_query query = node->query;
+
+    node->query.kind = QUERY_NONE;
+    table_suspect(node, &query.to);
+    switch (query.kind) {
+    case QUERY_NONE: break;
+    case QUERY_STABILISE:
+        if (node->successor_count > 0 && chord_peer_equal(&node->successors[0], &query.to))
+            drop_head(node);
+        break;
+    case QUERY_PREDECESSOR:
+        if (node->mode == CHORD_MODE_ALONE)
+            node->has_predecessor = false;
+        else
+            notify(node, &node->successors[0]);
+        break;
+    case QUERY_RECTIFY: node->predecessor = node->rectifier; break;
+    case QUERY_JOIN_STATE:
+    case QUERY_JOIN_PING: join_query_failed(node, false); break;
+    }
+}
+
+static void busy(struct chord_node *node)
+{
+    const enum chord_query_kind kind = node->query.kind;
+
+    /* Not to wait while holding others up is what keeps a circle of askers from waiting
+     * for one another: give way, change nothing, try again at another moment. */
+    node->query.kind = QUERY_NONE;
+    node->stabilise_ms = chord_soon(node);
+    if (kind == QUERY_JOIN_STATE) join_query_failed(node, true);
+    if (node->mode == CHORD_MODE_ALONE) node->has_predecessor = false;
+}
+
+static void state_arrived(struct chord_node *node, const struct chord_message *state)
+{
+    const enum chord_query_kind kind = node->query.kind;
+
+    node->query.kind = QUERY_NONE;
+    if (kind == QUERY_STABILISE)
+        stabilised(node, state);
+    else if (kind == QUERY_PREDECESSOR)
+        stabilised_from_predecessor(node, state);
+    else
+        join_state_arrived(node, state);
+}
+
+bool ring_answer(struct chord_node *node, const struct chord_message *message)
+{
+    const enum chord_query_kind kind = node->query.kind;
+    enum chord_message_kind expected;
+
+    if (kind == QUERY_NONE || node->query.rpc != message->rpc ||
+        !chord_peer_equal(&node->query.to, &message->from))
+        return false;
+    expected = query_message(kind) == CHORD_MESSAGE_PING ? CHORD_MESSAGE_PONG
+                                                         : CHORD_MESSAGE_STATE;
+    if (message->kind == CHORD_MESSAGE_REFUSED) {
+        silent(node);
+    } else if (message->kind == CHORD_MESSAGE_BUSY && expected == CHORD_MESSAGE_STATE) {
+        busy(node);
+    } else if (message->kind != expected) {
+        return false;
+    } else if (expected == CHORD_MESSAGE_STATE) {
+        state_arrived(node, message);
+    } else {
+        node->query.kind = QUERY_NONE; /* QUERY_RECTIFY: the predecessor lives and stays */
+        if (kind == QUERY_JOIN_PING) join_finish(node);
+    }
+    return true;
+}
+
+/* ---- rectify ---- */
+
+void ring_notified(struct chord_node *node, const struct chord_peer *peer)
+{
+    if (node->mode != CHORD_MODE_RING && node->mode != CHORD_MODE_ALONE) return;
+    if (node->has_notifier &&
+        !chord_between(&node->notifier.position, &peer->position, &node->self.position))
+        return;
+    node->has_notifier = true;
+    node->notifier = *peer;
+}
+
+static void rectify(struct chord_node *node)
+{
+    const struct chord_peer q = node->notifier;
+
+    node->has_notifier = false;
+    if (!node->has_predecessor ||
+        chord_between(&node->predecessor.position, &q.position, &node->self.position)) {
+        node->has_predecessor = true;
+        node->predecessor = q;
+    } else if (!chord_peer_equal(&node->predecessor, &q)) {
+        node->rectifier = q;
+        ring_ask(node, QUERY_RECTIFY, &node->predecessor);
+        return;
+    }
+    if (node->mode == CHORD_MODE_ALONE) {
+        /* Its own successor is itself, and q stands between it and itself. */
+        node->saved = q;
+        node->saved_from_roster = false;
+        ring_ask(node, QUERY_PREDECESSOR, &node->saved);
+    }
+}
+
+/* ---- failures and time ---- */
+
+void ring_unreachable(struct chord_node *node, const struct chord_peer *peer, bool left)
+{
+    if (node->query.kind != QUERY_NONE && hf_id_equal(&node->query.to.node, &peer->node)) {
+        silent(node);
+    } else if (node->mode == CHORD_MODE_RING &&
+               hf_id_equal(&node->successors[0].node, &peer->node)) {
+        if (node->query.kind == QUERY_NONE)
+            drop_head(node);
+        else
+            node->stabilise_ms = node->now_ms;
+    }
+    if (!left || node->mode != CHORD_MODE_RING) return;
+    /* It is no member any more, so no list may be said to skip it. */
+    for (size_t i = 1; i < node->successor_count; i++) {
+        if (!hf_id_equal(&node->successors[i].node, &peer->node)) continue;
+        node->successor_count--;
+        memmove(&node->successors[i], &node->successors[i + 1],
+                (node->successor_count - i) * sizeof node->successors[0]);
+        break;
+    }
+}
+
+void ring_tick(struct chord_node *node)
+{
+    if (node->query.kind != QUERY_NONE && node->query.deadline_ms <= node->now_ms) {
+        if (node->query.attempts < CHORD_ATTEMPTS)
+            query_send(node);
+        else
+            silent(node);
+    }
+    if (node->query.kind == QUERY_NONE && node->has_notifier) rectify(node);
+    if (node->query.kind == QUERY_NONE && node->mode == CHORD_MODE_RING &&
+        node->stabilise_ms <= node->now_ms) {
+        node->stabilise_ms = chord_after(node, node->config.stabilise_ms);
+        ring_ask(node, QUERY_STABILISE, &node->successors[0]);
+    }
+}
+
+uint64_t ring_deadline(const struct chord_node *node)
+{
+    if (node->query.kind != QUERY_NONE) return node->query.deadline_ms;
+    return node->mode == CHORD_MODE_RING ? node->stabilise_ms : UINT64_MAX;
+}

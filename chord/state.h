@@ -1,0 +1,125 @@
+/* state.h - what a chord_node is made of, for the files of chord/ alone.
+ *
+ * Data invariants, once a step has returned:
+ *  1. successors[] is in strict clockwise order from self and never holds self.
+ *  2. mode RING: successor_count >= 1.  ALONE: 0.
+ *  3. query.kind != QUERY_NONE: the node is in the middle of an operation; its neighbours
+ *     do not change and it answers GET_STATE with BUSY.  This makes each operation of
+ *     Zave's model atomic: nobody can see the node between its question and the change.
+ *  4. successors[0] is a peer that this node has heard from, or the next one of a list
+ *     whose head just died. */
+#ifndef HOLDFAST_CHORD_STATE_H
+#define HOLDFAST_CHORD_STATE_H
+
+#include "chord/node.h"
+
+#define CHORD_FINGERS_MAX    48u /* over the 48 largest intervals: rings of up to 2^48 */
+#define CHORD_CONTACTS_MAX   16u /* peers through which to join (again) */
+#define CHORD_SUSPECTS_MAX   16u /* peers that were silent just now */
+#define CHORD_ALTERNATES_MAX 8u  /* peers that a lookup may ask next */
+#define CHORD_CLOSER_MAX     4u  /* closer peers named in one answer */
+
+enum chord_query_kind {
+    QUERY_NONE,
+    QUERY_STABILISE,   /* state of successors[0] */
+    QUERY_PREDECESSOR, /* state of `saved`, the successor's predecessor */
+    QUERY_RECTIFY,     /* ping of the predecessor, as `rectifier` wants its place */
+    QUERY_JOIN_STATE,  /* state of the predecessor-to-be */
+    QUERY_JOIN_PING    /* ping of the successor-to-be */
+};
+
+/* The one question of ring maintenance that is out. */
+struct chord_query {
+    enum chord_query_kind kind;
+    struct chord_peer to;
+    uint64_t rpc;
+    unsigned attempts;
+    uint64_t deadline_ms;
+};
+
+enum chord_purpose { PURPOSE_NONE, PURPOSE_USER, PURPOSE_FINGER, PURPOSE_JOIN };
+
+struct chord_lookup {
+    enum chord_purpose purpose; /* PURPOSE_NONE: free */
+    uint64_t tag;               /* PURPOSE_USER */
+    unsigned finger;            /* PURPOSE_FINGER */
+    struct hf_id key;
+    uint32_t wanted;
+    bool confirm; /* the peer asked is the one that the roster believes to have the key */
+    struct chord_peer asked;
+    uint64_t rpc;
+    uint64_t deadline_ms; /* of this attempt */
+    uint64_t expires_ms;  /* of the lookup */
+    unsigned misses, hops;
+    struct chord_peer alternates[CHORD_ALTERNATES_MAX]; /* closest to the key first */
+    size_t alternate_count;
+};
+
+struct chord_suspect {
+    struct hf_id position;
+    uint64_t until_ms;
+};
+
+struct chord_join {
+    struct chord_peer contacts[CHORD_CONTACTS_MAX];
+    bool refused[CHORD_CONTACTS_MAX]; /* alive, but not a member either */
+    size_t contact_count, index;
+    unsigned rounds;   /* times that all contacts were tried */
+    bool was_member;   /* of the ring it wants to get back into */
+    uint64_t retry_ms; /* next attempt; UINT64_MAX while one is under way */
+    struct chord_peer predecessor;
+    struct chord_peer successors[CHORD_SUCCESSORS_MAX];
+    size_t successor_count;
+};
+
+struct chord_node {
+    struct chord_peer self;
+    struct chord_config config;
+    enum chord_mode mode;
+    uint64_t now_ms;
+    uint64_t generator;
+    uint64_t ignored;
+    struct chord_output *out; /* of the step under way */
+
+    bool has_predecessor;
+    struct chord_peer predecessor;
+    struct chord_peer successors[CHORD_SUCCESSORS_MAX];
+    size_t successor_count;
+    uint64_t neighbours_hash; /* as last reported by CHORD_NEIGHBOURS */
+
+    struct chord_query query;
+    struct chord_peer saved;
+    bool saved_from_roster;
+    bool has_notifier; /* queued notification */
+    struct chord_peer notifier, rectifier;
+    uint64_t stabilise_ms, finger_ms; /* when next */
+
+    struct chord_join join;
+
+    const struct chord_peer *roster; /* borrowed; ascending positions */
+    size_t roster_count, roster_self;
+    struct chord_suspect suspects[CHORD_SUSPECTS_MAX];
+    unsigned suspect_next;
+
+    struct chord_peer fingers[CHORD_FINGERS_MAX]; /* i: successor of self + 2^(208 + i) */
+    bool finger_known[CHORD_FINGERS_MAX];
+    unsigned finger_next;
+
+    struct chord_lookup *lookups; /* config.lookups of them, in the same allocation */
+};
+
+/* The next number of the node's generator (splitmix64). */
+uint64_t chord_random(struct chord_node *node);
+/* now + mean, jittered by half. */
+uint64_t chord_after(struct chord_node *node, uint64_t mean_ms);
+/* now + a twentieth of the stabilisation interval, jittered: after a change. */
+uint64_t chord_soon(struct chord_node *node);
+
+/* A message of `kind` from this node to `to`, queued in the output; the caller fills in
+ * the fields of the kind. */
+struct chord_message *chord_send(struct chord_node *node, const struct chord_peer *to,
+                                 enum chord_message_kind kind, uint64_t rpc);
+/* Queues an action; its fields but the kind are zero. */
+struct chord_action *chord_act(struct chord_node *node, enum chord_action_kind kind);
+
+#endif
