@@ -49,26 +49,23 @@ void local_answer_add(struct local_answer *answer, struct hf_buffer *owner,
 
 /* ---- blocks ---- */
 
-/* Holders that refuse because they are full decide what is wrong when, with them, there
- * would have been enough. */
+/* A put ends as soon as it cannot succeed any more: others may acknowledge yet.  What most
+ * holders failed with is what is wrong. */
 static void put_failed(struct local_answer *a, const struct dht_tally *t)
 {
-    if (t->answered + t->no_space >= t->accepted)
+    if (t->no_space > 0 && t->no_space >= t->silent && t->no_space >= t->denied)
         say(a, HF_NO_SPACE,
-            "only %u of %u holders acknowledged, %u are needed; %u have no space left: "
-            "offer more (--space) or prune; 'holdfast ring peers -l' shows who has how "
-            "much",
-            t->answered, t->wanted, t->accepted, t->no_space);
-    else if (t->answered + t->denied >= t->accepted)
+            "%u of %u holders must acknowledge, and %u have no space left: offer more "
+            "(--space) or prune; 'holdfast ring peers -l' shows who has how much",
+            t->accepted, t->wanted, t->no_space);
+    else if (t->denied > t->silent)
         say(a, HF_DENIED,
-            "only %u of %u holders acknowledged, %u are needed; %u refused: are the clocks "
-            "and versions of all machines right? their logs tell why",
-            t->answered, t->wanted, t->accepted, t->denied);
+            "%u of %u holders must acknowledge, and %u refused; their logs tell why",
+            t->accepted, t->wanted, t->denied);
     else
         say(a, HF_UNAVAILABLE,
-            "only %u of %u holders acknowledged, %u are needed (%u silent, %u "
-            "full); " IS_UP,
-            t->answered, t->wanted, t->accepted, t->silent, t->no_space);
+            "%u of %u holders must acknowledge: %u have, %u are silent, %u full; " IS_UP,
+            t->accepted, t->wanted, t->answered, t->silent, t->no_space);
 }
 
 static void answer_put(struct local_answer *a, const struct dht_action *done)

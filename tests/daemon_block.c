@@ -14,6 +14,7 @@ void test_owner_init(struct test_owner *owner, uint8_t seed)
 {
     uint8_t bytes[HF_SEED_SIZE] = {seed};
 
+    *owner = (struct test_owner){0};
     owner->signer = hf_signer_new(bytes);
     owner->coder = coder_new();
     assert_true(owner->signer != NULL && owner->coder != NULL);
@@ -49,7 +50,8 @@ struct test_block *test_block_new(const struct test_owner *owner, uint64_t conte
     assert_int_equal(coder_encode(owner->coder, &shape, b->bytes, work, views, &err),
                      HF_OK);
     (void)hf_leaf_hashes(b->bytes, size, leaves);
-    b->manifest = (struct manifest){.generation = generation, .seq = 1};
+    b->manifest =
+        (struct manifest){.generation = generation, .seq = 1, .source = owner->source};
     manifest_build(&b->manifest, &shape, leaves, views);
     b->manifest_bytes = hf_buffer_new(MANIFEST_SIZE_MAX);
     assert_non_null(b->manifest_bytes);

@@ -13,6 +13,7 @@ struct test_owner {
     struct hf_signer *signer;
     struct coder *coder;
     struct hf_id vault;
+    struct hf_id source; /* of the blocks made for it: zero, or set by the test */
 };
 
 void test_owner_init(struct test_owner *owner, uint8_t seed);
