@@ -78,12 +78,12 @@ static void print_summary(const struct run *run, const struct restore_counts *c)
     char size[32];
 
     if (run->cli->json) {
-        cli_json_line(json_pack("{s:i,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:f}", "schema",
-                                CLI_SCHEMA, "message_type", "summary", "files_restored",
-                                (json_int_t)c->files, "dirs_restored", (json_int_t)c->dirs,
-                                "bytes_restored", (json_int_t)c->bytes, "damaged",
-                                (json_int_t)c->damaged, "failed", (json_int_t)c->failed,
-                                "total_duration", seconds));
+        cli_json_line(json_pack(
+            "{s:i,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:f}", "schema", CLI_SCHEMA, "message_type",
+            "summary", "files_restored", (json_int_t)c->files, "dirs_restored",
+            (json_int_t)c->dirs, "bytes_restored", (json_int_t)c->bytes, "damaged",
+            (json_int_t)c->damaged, "unreachable", (json_int_t)c->unreachable, "failed",
+            (json_int_t)c->failed, "total_duration", seconds));
     }
     if (run->cli->quiet) return;
     (void)fprintf(stderr,
