@@ -1,34 +1,33 @@
 #!/usr/bin/env bash
 # One machine without a ring, through the command line: the story, the errors, kills.
 . "$(dirname "$0")/lib.sh"
-hf="timeout 120 $holdfast --home $scratch/home"
-hf() { $hf "$@"; }
+hf() { timeout 120 "$holdfast" --home "$scratch/home" "$@"; }
 data=$scratch/data
 make_tree "$data" 1
 
 # ---- the story ----
-expect 10 "run 'holdfast init'" $hf backup "$data"
-expect 0 "recovery code" $hf init
+expect 10 "run 'holdfast init'" hf backup "$data"
+expect 0 "recovery code" hf init
 grep -qE '^hfr1-[a-z2-7-]+$' "$scratch/stdout" || bad "no recovery code on stdout"
-expect 1 "there is one already" $hf init
-expect 0 "snapshot" $hf backup "$data"
+expect 1 "there is one already" hf init
+expect 0 "snapshot" hf backup "$data"
 cp -a "$data" "$scratch/day1"
 echo more >>"$data/d/new"
 rm -f "$data/big"
-expect 0 "snapshot" $hf backup "$data"
-expect 0 "" $hf restore -t "$scratch/out1" latest~1
+expect 0 "snapshot" hf backup "$data"
+expect 0 "" hf restore -t "$scratch/out1" latest~1
 same "$scratch/day1" "$scratch/out1$data" "restored day 1"
-expect 0 "" $hf restore -t "$scratch/out2" "latest:$data"
+expect 0 "" hf restore -t "$scratch/out2" "latest:$data"
 touch -r "$data" "$scratch/out2"; chmod --reference="$data" "$scratch/out2"
 same "$data" "$scratch/out2" "restored day 2 into DIR itself"
-expect 0 "" $hf restore -t "$scratch/out3" "latest:$data/d/new"
+expect 0 "" hf restore -t "$scratch/out3" "latest:$data/d/new"
 cmp -s "$scratch/out3/new" "$data/d/new" && ok "one file" || bad "one file"
 [ "$(hf snapshots --json | grep -c '"schema": *1')" = 2 ] && ok "two snapshots" || bad "snapshots --json"
-expect 0 "" $hf ls -lR latest
+expect 0 "" hf ls -lR latest
 grep -q "$data/d/new" "$scratch/stdout" && ok "ls" || bad "ls does not name the new file"
-expect 0 "" $hf status
+expect 0 "" hf status
 grep -q '^AT RISK$' "$scratch/stdout" && ok "status" || bad "status: $(cat "$scratch/stdout")"
-expect 0 "" $hf version
+expect 0 "" hf version
 expect 0 "" "$holdfast" -h
 
 # A local store elsewhere, and another home with another vault: two machines, one disk.
@@ -39,22 +38,22 @@ expect 0 "snapshot" "$holdfast" --home "$scratch/home2" backup --host other --ta
 same "$data/d" "$scratch/out4$data/d" "by its name"
 
 # ---- errors: one line each: what, why, what to do ----
-expect 2 "unknown verb" $hf nonsense
-expect 2 "unknown option" $hf backup --nonsense
-expect 2 "no PATH" $hf backup
-expect 2 "wants a value" $hf backup --tag
-expect 2 "restore wants -t" $hf restore latest
-expect 10 "holdfast snapshots" $hf restore -t "$scratch/x" 2020-01-01
-expect 10 "no such file" $hf ls latest:/nonexistent
-expect 1 "No such file" $hf backup /nonexistent/path
+expect 2 "unknown verb" hf nonsense
+expect 2 "unknown option" hf backup --nonsense
+expect 2 "no PATH" hf backup
+expect 2 "wants a value" hf backup --tag
+expect 2 "restore wants -t" hf restore latest
+expect 10 "holdfast snapshots" hf restore -t "$scratch/x" 2020-01-01
+expect 10 "no such file" hf ls latest:/nonexistent
+expect 1 "No such file" hf backup /nonexistent/path
 [ "$(grep -c . "$scratch/stderr")" -le 2 ] || bad "more than two lines"
-expect 3 "No such file" $hf backup /nonexistent/path "$data"
+expect 3 "No such file" hf backup /nonexistent/path "$data"
 [ "$(id -u)" != 0 ] || {
     chmod 777 "$scratch/home/config"
-    expect 1 "chmod 700" $hf snapshots
+    expect 1 "chmod 700" hf snapshots
     chmod 700 "$scratch/home/config"
     chmod 644 "$scratch/home/config/vault.key"
-    expect 1 "chmod 600" $hf snapshots
+    expect 1 "chmod 600" hf snapshots
     chmod 600 "$scratch/home/config/vault.key"
 }
 echo wrong >"$scratch/wrong"
@@ -76,16 +75,16 @@ PY
 locker=$!
 pids+=($locker)
 wait_for 20 "the lock" test -e "$scratch/locked"
-expect 11 "in use by process $locker backup" $hf backup "$data"
-expect 0 "" $hf snapshots # readers take no lock
+expect 11 "in use by process $locker backup" hf backup "$data"
+expect 0 "" hf snapshots # readers take no lock
 kill $locker
 wait $locker 2>/dev/null
 
 # Mount points. (The mount itself: fuse tests.)
-expect 1 "" $hf mount "$scratch/nonexistent"
+expect 1 "" hf mount "$scratch/nonexistent"
 touch "$scratch/file"
-expect 1 "not a directory" $hf mount "$scratch/file"
-expect 1 "not empty" $hf mount "$data"
+expect 1 "not a directory" hf mount "$scratch/file"
+expect 1 "not empty" hf mount "$data"
 
 # A full disk: refused clearly, and what was there before is still there.
 if [ "$(id -u)" = 0 ] && mkdir "$scratch/small" && mount -t tmpfs -o size=16m tmpfs "$scratch/small" 2>/dev/null; then
@@ -103,14 +102,14 @@ fi
 
 # ---- SIGKILL at random moments ----
 rm -rf "$scratch/home" "$scratch/out"*
-expect 0 "" $hf init
-expect 0 "" $hf backup "$data"
+expect 0 "" hf init
+expect 0 "" hf backup "$data"
 cp -a "$data" "$scratch/before"
 head -c 60000000 /dev/urandom >"$data/random"
 # How long a whole run takes here tells where the kills fall.
 cp -a "$scratch/home" "$scratch/home.first"
 start=$(date +%s%N)
-expect 0 "" $hf backup "$data"
+expect 0 "" hf backup "$data"
 whole=$((($(date +%s%N) - start) / 1000000))
 rm -rf "$scratch/home" && mv "$scratch/home.first" "$scratch/home"
 rounds=20
@@ -129,9 +128,9 @@ for i in $(seq $rounds); do
     fi
 done
 # What was acknowledged is not stored again: the last kill fell late in a run.
-expect 0 "snapshot" $hf backup --json "$data"
+expect 0 "snapshot" hf backup --json "$data"
 stored=$(grep -o '"data_stored":[0-9]*' "$scratch/stdout" | cut -d : -f 2)
 [ "$stored" -lt 40000000 ] && ok "the last run stored $stored bytes" || bad "stored $stored of 60 MB again"
 rm -rf "$scratch/out"
-expect 0 "" $hf restore -t "$scratch/out" latest
+expect 0 "" hf restore -t "$scratch/out" latest
 same "$data" "$scratch/out$data" "the run after the kills"
