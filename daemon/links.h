@@ -20,7 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LINK_HELLO_MS 10000u   /* handshake, hello, and any one frame, from its first byte \
+#define LINK_HELLO_MS                                                                      \
+    10000u                     /* handshake, hello, and any one frame, from its first byte \
                                 */
 #define LINK_PING_MS    10000u /* a quiet link is asked ... */
 #define LINK_SILENCE_MS 30000u /* ... and given up */

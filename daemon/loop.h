@@ -17,6 +17,8 @@ typedef void loop_fn(void *arg);
 
 /* NULL: no memory, no event base. */
 struct loop *loop_new(void);
+/* What was posted and not run is forgotten.  All events of the base were freed before.
+ * NULL is allowed. */
 void loop_free(struct loop *loop);
 
 struct event_base *loop_base(struct loop *loop);
@@ -28,8 +30,14 @@ uint64_t loop_now_ms(void);
  * process when out of memory: a lost completion would be a lost promise). */
 void loop_post(struct loop *loop, loop_fn *fn, void *arg);
 
-/* Runs until loop_stop; what was posted before that is run. */
+/* Takes back what was posted with this arg and has not run: for an owner that goes away.
+ * Loop thread, or when no loop runs. */
+void loop_forget(struct loop *loop, const void *arg);
+
+/* Runs until loop_stop; what was posted before that is run.  Runs again when called
+ * again. */
 HF_MUST_CHECK enum hf_code loop_run(struct loop *loop, struct hf_err *err);
+/* Any thread. */
 void loop_stop(struct loop *loop);
 
 #endif

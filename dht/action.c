@@ -9,6 +9,7 @@
 void dht_block_free(struct dht_block *block)
 {
     if (block == NULL) return;
+    hf_buffer_unref(block->manifest_bytes);
     for (uint32_t i = 0; i < block->piece_count; i++)
         hf_buffer_unref(block->pieces[i].payload);
     free(block);

@@ -29,7 +29,8 @@ struct dht_item {
 /* A block as it was gathered: k verified fragments of one coding. */
 struct dht_block {
     struct manifest manifest;
-    uint32_t piece_count; /* manifest.shape.k */
+    struct hf_buffer *manifest_bytes; /* as signed */
+    uint32_t piece_count;             /* manifest.shape.k */
     struct {
         struct hf_buffer *payload;
         uint32_t index;
@@ -67,7 +68,9 @@ enum dht_warning {
     DHT_WARN_BAD_RECORD = 3,  /* peer sent a record of vault `key` that does not verify */
     DHT_WARN_RECORD_FORK = 4, /* two records of vault `key` under the same numbers; one of
                                  them came from peer */
-    DHT_WARN_BAD_ANSWER = 5   /* peer's answer makes no sense */
+    DHT_WARN_BAD_ANSWER = 5,  /* peer's answer makes no sense */
+    DHT_WARN_DAMAGED_FRAGMENT =
+        6 /* peer says that its fragment of block `key` is damaged on its disk */
 };
 
 /* Owned by whoever holds it: dht_action_done releases what is in it. */

@@ -17,6 +17,7 @@ struct dht_flushes {
     struct account accounts[DHT_VAULTS_MAX];
     struct dht_put *parked[DHT_PARKED_MAX];
     size_t parked_count, parked_bytes;
+    size_t retries; /* under way */
 };
 
 struct flush {
@@ -72,6 +73,7 @@ void dht_flush_ended(struct dht_flushes *flushes, const struct hf_id *vault,
 {
     struct account *account = find(flushes, vault);
 
+    if (retried) flushes->retries--;
     if (account == NULL || account->active == 0) return;
     account->active--;
     if (retried && code == HF_OK && account->degraded > 0) account->degraded--;
@@ -106,9 +108,12 @@ static bool retry_parked(struct dht_core *core, struct account *account)
             i++;
             continue;
         }
+        if (flushes->retries == DHT_RETRIES_MAX) return true;
         account->active++;
+        flushes->retries++;
         if (!dht_put_retry(core, put)) {
             account->active--;
+            flushes->retries--;
             return some || core->op_count > 1;
         }
         some = true;

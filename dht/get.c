@@ -111,6 +111,7 @@ static void finish_with_block(struct dht_core *core, struct get *get, struct cod
         return;
     }
     block->manifest = coding->manifest;
+    block->manifest_bytes = hf_buffer_ref(coding->manifest_bytes);
     for (uint32_t i = 0; i < coding->manifest.shape.n; i++) {
         if (coding->fragments[i] == NULL) continue;
         block->pieces[block->piece_count].index = i;
@@ -352,6 +353,8 @@ static void on_answer(struct dht_core *core, struct dht_op *op, uint32_t slot,
         try->state = take(core, get, try, answer);
     else
         try->state = refused(answer->code, get->generation != 0);
+    if (answer->code == HF_CORRUPT)
+        dht_core_warn(core, DHT_WARN_DAMAGED_FRAGMENT, &try->peer, &get->block);
     if (try->state == TRY_VALID && answer->code == HF_OK) {
         struct coding *coding = &get->codings[try->coding];
 

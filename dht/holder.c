@@ -342,5 +342,6 @@ void dht_holder_completed(struct dht_core *core, uint64_t tag, enum hf_code code
     if (job->kind == DHT_RECORD_STORE)
         judge_record(core, job, code, item);
     else
-        conclude(core, job, as_known(core, job, code), code == HF_OK ? item : NULL);
+        conclude(core, job, as_known(core, job, code),
+                 code == HF_OK || code == HF_INCOMPLETE ? item : NULL);
 }

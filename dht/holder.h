@@ -23,7 +23,8 @@ void dht_holder_request(struct dht_core *core, const struct hf_id *from,
                         const struct dht_message *request);
 
 /* The store is done with the LOAD or STORE action `tag`.  `item` is what was loaded (NULL
- * for a store, and when code is not HF_OK), borrowed. */
+ * for a store, and when code is neither HF_OK nor HF_INCOMPLETE: a list of what is known),
+ * borrowed. */
 void dht_holder_completed(struct dht_core *core, uint64_t tag, enum hf_code code,
                           const struct dht_item *item);
 

@@ -25,6 +25,7 @@
 #define DHT_ACTIONS_MAX      4096u              /* that one step can ask for */
 #define DHT_PARKED_MAX       256u /* degraded puts that a flush will look at again */
 #define DHT_PARKED_BYTES_MAX ((size_t)16 << 20) /* fragments held by them */
+#define DHT_RETRIES_MAX      64u /* of them under way; the other places are the clients' */
 #define DHT_VAULTS_MAX       64u /* of local clients with puts since their last flush */
 #define DHT_HAVE_PEERS_MAX   64u /* asked at once by one HAVE */
 

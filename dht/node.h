@@ -43,7 +43,8 @@ enum dht_event_kind {
                        DHT_MEMBERS_MAX (or memory) is not taken: the last one stays */
     DHT_STORE_DONE, /* tag, code: HF_OK only when durable.  HF_NO_SPACE, HF_DENIED (quota),
                        HF_IO */
-    DHT_LOADED,     /* tag, code, item: HF_OK, HF_NOT_FOUND, HF_CORRUPT, HF_IO */
+    DHT_LOADED,     /* tag, code, item: HF_OK, HF_NOT_FOUND, HF_CORRUPT, HF_IO;
+                       HF_INCOMPLETE: a list, but there may be more; else no item */
     DHT_STORE_STATE, /* complete: the store has been refilled, or was found damaged */
 
     /* From local clients; each ends with DHT_ACTION_DONE under `tag`. */
