@@ -107,9 +107,9 @@ static uint8_t *take_work(struct ring_store *s, size_t size)
         have = s->work_sizes[s->work_count];
     }
     (void)pthread_mutex_unlock(&s->mutex);
-    if (have >= size) return work;
+    if (work != NULL && have >= size) return work;
     free(work);
-    return malloc(size);
+    return malloc(size + 1); /* replication needs none */
 }
 
 static void give_work(struct ring_store *s, uint8_t *work, size_t size)

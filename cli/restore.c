@@ -78,18 +78,20 @@ static void print_summary(const struct run *run, const struct restore_counts *c)
     char size[32];
 
     if (run->cli->json) {
-        cli_json_line(json_pack("{s:i,s:s,s:I,s:I,s:I,s:I,s:I,s:f}", "schema", CLI_SCHEMA,
-                                "message_type", "summary", "files_restored",
-                                (json_int_t)c->files, "dirs_restored", (json_int_t)c->dirs,
-                                "bytes_restored", (json_int_t)c->bytes, "damaged",
-                                (json_int_t)c->damaged, "failed", (json_int_t)c->failed,
-                                "total_duration", seconds));
+        cli_json_line(json_pack(
+            "{s:i,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:f}", "schema", CLI_SCHEMA, "message_type",
+            "summary", "files_restored", (json_int_t)c->files, "dirs_restored",
+            (json_int_t)c->dirs, "bytes_restored", (json_int_t)c->bytes, "damaged",
+            (json_int_t)c->damaged, "unreachable", (json_int_t)c->unreachable, "failed",
+            (json_int_t)c->failed, "total_duration", seconds));
     }
     if (run->cli->quiet) return;
     (void)fprintf(stderr,
-                  "restored %llu files, %s; %llu damaged, %llu not written; %.1f s\n",
+                  "restored %llu files, %s; %llu damaged, %llu out of reach, %llu not "
+                  "written; %.1f s\n",
                   (unsigned long long)c->files, cli_size(c->bytes, size),
-                  (unsigned long long)c->damaged, (unsigned long long)c->failed, seconds);
+                  (unsigned long long)c->damaged, (unsigned long long)c->unreachable,
+                  (unsigned long long)c->failed, seconds);
 }
 
 static int run_restore(struct run *run, const char *spec)
@@ -116,6 +118,7 @@ static int run_restore(struct run *run, const char *spec)
     if (rc == HF_OK) {
         print_summary(run, &counts);
         if (counts.failed > 0) status = EXIT_PARTIAL;
+        if (counts.unreachable > 0) status = EXIT_TOO_FEW_PEERS;
         if (counts.damaged > 0) status = EXIT_DAMAGED;
     } else {
         int code = cli_fail(run->cli, &err);

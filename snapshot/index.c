@@ -21,7 +21,7 @@
 
 struct index {
     MDB_env *env;
-    MDB_txn *txn; /* the open write transaction, or NULL */
+    MDB_txn *reading; /* of index_find, reset between calls; NULL: not begun yet */
     MDB_dbi chunks, blocks, meta;
     struct hf_id *lost; /* sorted */
     size_t lost_count, lost_capacity;
@@ -37,13 +37,6 @@ static enum hf_code fail(struct hf_err *err, int mdb, const char *what)
     if (mdb == ENOSPC || mdb == MDB_MAP_FULL)
         return hf_fail(err, HF_NO_SPACE, "index: %s: %s", what, mdb_strerror(mdb));
     return hf_fail(err, HF_IO, "index: %s: %s", what, mdb_strerror(mdb));
-}
-
-static enum hf_code begin(struct index *index, struct hf_err *err)
-{
-    int rc = index->txn != NULL ? 0 : mdb_txn_begin(index->env, NULL, 0, &index->txn);
-
-    return rc == 0 ? HF_OK : fail(err, rc, "begin");
 }
 
 static void checksum(const struct hf_id *chunk, const uint8_t *bytes, size_t n,
@@ -73,24 +66,25 @@ static bool decode(const struct hf_id *chunk, const MDB_val *v, struct chunk_ref
     return hf_reader_done(&r) && hf_id_equal(&ref->id, chunk);
 }
 
-/* Opens the environment and its tables; an error of LMDB, or 0. */
-static int open_env(const char *path, struct index *index)
+/* Opens the environment and its tables in a transaction; an error of LMDB, or 0. */
+static int open_env(const char *path, struct index *index, MDB_txn **txn)
 {
     int rc = mdb_env_create(&index->env);
 
+    *txn = NULL;
     if (rc == 0) rc = mdb_env_set_mapsize(index->env, MAP_SIZE);
     if (rc == 0) rc = mdb_env_set_maxdbs(index->env, 4);
-    if (rc == 0) rc = mdb_env_open(index->env, path, MDB_NORDAHEAD, 0600);
-    if (rc == 0) rc = mdb_txn_begin(index->env, NULL, 0, &index->txn);
-    if (rc == 0) rc = mdb_dbi_open(index->txn, "chunks", MDB_CREATE, &index->chunks);
-    if (rc == 0) rc = mdb_dbi_open(index->txn, "blocks", MDB_CREATE, &index->blocks);
-    if (rc == 0) rc = mdb_dbi_open(index->txn, "meta", MDB_CREATE, &index->meta);
+    if (rc == 0) rc = mdb_env_open(index->env, path, MDB_NORDAHEAD | MDB_NOTLS, 0600);
+    if (rc == 0) rc = mdb_txn_begin(index->env, NULL, 0, txn);
+    if (rc == 0) rc = mdb_dbi_open(*txn, "chunks", MDB_CREATE, &index->chunks);
+    if (rc == 0) rc = mdb_dbi_open(*txn, "blocks", MDB_CREATE, &index->blocks);
+    if (rc == 0) rc = mdb_dbi_open(*txn, "meta", MDB_CREATE, &index->meta);
     return rc;
 }
 
 /* True when the index is this vault's and host's; an empty one is made so. */
-static bool claim(struct index *index, const struct hf_id *vault, const struct hf_id *host,
-                  bool *fresh)
+static bool claim(struct index *index, MDB_txn *txn, const struct hf_id *vault,
+                  const struct hf_id *host, bool *fresh)
 {
     static char key_bytes[] = "owner";
     uint8_t want[sizeof VERSION + 2 * HF_ID_SIZE];
@@ -101,20 +95,20 @@ static bool claim(struct index *index, const struct hf_id *vault, const struct h
     memcpy(want, VERSION, sizeof VERSION);
     memcpy(want + sizeof VERSION, vault->b, HF_ID_SIZE);
     memcpy(want + sizeof VERSION + HF_ID_SIZE, host->b, HF_ID_SIZE);
-    rc = mdb_get(index->txn, index->meta, &key, &value);
+    rc = mdb_get(txn, index->meta, &key, &value);
     *fresh = rc == MDB_NOTFOUND;
     if (rc == 0)
         return value.mv_size == sizeof want &&
                memcmp(value.mv_data, want, sizeof want) == 0;
     value = (MDB_val){sizeof want, want};
-    return *fresh && mdb_put(index->txn, index->meta, &key, &value, 0) == 0;
+    return *fresh && mdb_put(txn, index->meta, &key, &value, 0) == 0;
 }
 
 static void drop_env(struct index *index)
 {
-    if (index->txn != NULL) mdb_txn_abort(index->txn);
+    if (index->reading != NULL) mdb_txn_abort(index->reading);
     if (index->env != NULL) mdb_env_close(index->env);
-    index->txn = NULL;
+    index->reading = NULL;
     index->env = NULL;
 }
 
@@ -136,12 +130,15 @@ enum hf_code index_open(const char *dir, const struct hf_id *vault,
     else if (mkdir(path, 0700) != 0 && errno != EEXIST)
         rc = hf_fail_errno(err, errno, "index: make %s", path);
     for (int attempt = 0; rc == HF_OK; attempt++) {
-        int mdb = open_env(path, index);
+        MDB_txn *txn;
+        int mdb = open_env(path, index, &txn);
 
-        if (mdb == 0 && claim(index, vault, host, fresh)) {
-            rc = index_commit(index, err);
+        if (mdb == 0 && claim(index, txn, vault, host, fresh)) {
+            mdb = mdb_txn_commit(txn);
+            if (mdb != 0) rc = fail(err, mdb, "commit");
             break;
         }
+        if (txn != NULL) mdb_txn_abort(txn);
         drop_env(index);
         if (attempt > 0 || mdb == ENOSPC || mdb == EACCES) {
             rc = fail(err, mdb, path);
@@ -174,51 +171,50 @@ bool index_find(struct index *index, const struct hf_id *chunk, struct chunk_ref
     struct hf_id id = *chunk;
     MDB_val key = {sizeof id.b, id.b};
     MDB_val value;
-    struct hf_err err;
+    bool found;
+    int rc = index->reading == NULL
+                 ? mdb_txn_begin(index->env, NULL, MDB_RDONLY, &index->reading)
+                 : mdb_txn_renew(index->reading);
 
-    /* Reads go through the write transaction, so that they see what it holds. */
-    if (begin(index, &err) != HF_OK) return false;
-    return mdb_get(index->txn, index->chunks, &key, &value) == 0 &&
-           decode(chunk, &value, ref);
+    if (rc != 0) return false; /* it is only a cache */
+    found = mdb_get(index->reading, index->chunks, &key, &value) == 0 &&
+            decode(chunk, &value, ref);
+    mdb_txn_reset(index->reading);
+    return found;
+}
+
+static int put_row(struct index *index, MDB_txn *txn, const struct chunk_ref *from)
+{
+    struct chunk_ref ref = *from;
+    struct value v;
+    struct hf_writer w = hf_writer_init(v.bytes, REFERENCE_ENCODED_MAX);
+    MDB_val key = {sizeof ref.id.b, ref.id.b};
+    MDB_val value;
+    int rc;
+
+    chunk_ref_put(&w, &ref, false);
+    v.size = hf_writer_size(&w);
+    checksum(&ref.id, v.bytes, v.size, v.bytes + v.size);
+    value = (MDB_val){v.size + CHECK_SIZE, v.bytes};
+    rc = mdb_put(txn, index->chunks, &key, &value, 0);
+    key = (MDB_val){sizeof ref.frame.block.b, ref.frame.block.b};
+    value = (MDB_val){0, ref.frame.block.b};
+    return rc == 0 ? mdb_put(txn, index->blocks, &key, &value, 0) : rc;
 }
 
 enum hf_code index_add(struct index *index, const struct chunk_ref *refs, size_t count,
                        struct hf_err *err)
 {
-    enum hf_code rc = begin(index, err);
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(index->env, NULL, 0, &txn); /* waits for another thread's */
 
-    for (size_t i = 0; rc == HF_OK && i < count; i++) {
-        struct chunk_ref ref = refs[i];
-        struct value v;
-        struct hf_writer w = hf_writer_init(v.bytes, REFERENCE_ENCODED_MAX);
-        MDB_val key = {sizeof ref.id.b, ref.id.b};
-        MDB_val value;
-        int mdb;
-
-        chunk_ref_put(&w, &ref, false);
-        v.size = hf_writer_size(&w);
-        checksum(&ref.id, v.bytes, v.size, v.bytes + v.size);
-        value = (MDB_val){v.size + CHECK_SIZE, v.bytes};
-        mdb = mdb_put(index->txn, index->chunks, &key, &value, 0);
-        key = (MDB_val){sizeof ref.frame.block.b, ref.frame.block.b};
-        value = (MDB_val){0, ref.frame.block.b};
-        if (mdb == 0) mdb = mdb_put(index->txn, index->blocks, &key, &value, 0);
-        if (mdb != 0) {
-            rc = fail(err, mdb, "add");
-            mdb_txn_abort(index->txn);
-            index->txn = NULL;
-        }
+    if (rc != 0) return fail(err, rc, "begin");
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = put_row(index, txn, &refs[i]);
+    if (rc != 0) {
+        mdb_txn_abort(txn);
+        return fail(err, rc, "add");
     }
-    return rc;
-}
-
-enum hf_code index_commit(struct index *index, struct hf_err *err)
-{
-    MDB_txn *txn = index->txn;
-    int rc;
-
-    if (txn == NULL) return HF_OK;
-    index->txn = NULL;
     rc = mdb_txn_commit(txn);
     return rc == 0 ? HF_OK : fail(err, rc, "commit");
 }
@@ -248,12 +244,12 @@ static enum hf_code ask(struct index *index, struct block_store *store,
 }
 
 /* Takes every row out of `table` whose block is lost. */
-static int remove_lost(struct index *index, MDB_dbi table, bool of_chunks)
+static int remove_lost(struct index *index, MDB_txn *txn, MDB_dbi table, bool of_chunks)
 {
     MDB_cursor *cursor;
     MDB_val key;
     MDB_val value;
-    int rc = mdb_cursor_open(index->txn, table, &cursor);
+    int rc = mdb_cursor_open(txn, table, &cursor);
 
     if (rc != 0) return rc;
     while ((rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
@@ -273,7 +269,7 @@ static int remove_lost(struct index *index, MDB_dbi table, bool of_chunks)
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-static enum hf_code ask_all(struct index *index, struct block_store *store,
+static enum hf_code ask_all(struct index *index, MDB_txn *txn, struct block_store *store,
                             struct hf_err *err)
 {
     struct hf_id *ids = hf_alloc_array(BLOCK_HAVE_MAX, sizeof *ids);
@@ -282,7 +278,7 @@ static enum hf_code ask_all(struct index *index, struct block_store *store,
     MDB_val value;
     size_t count = 0;
     enum hf_code rc = HF_OK;
-    int mdb = ids == NULL ? ENOMEM : mdb_cursor_open(index->txn, index->blocks, &cursor);
+    int mdb = ids == NULL ? ENOMEM : mdb_cursor_open(txn, index->blocks, &cursor);
 
     while (mdb == 0 && rc == HF_OK) {
         mdb = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
@@ -302,22 +298,28 @@ static enum hf_code ask_all(struct index *index, struct block_store *store,
 enum hf_code index_confirm(struct index *index, struct block_store *store, size_t *lost,
                            struct hf_err *err)
 {
-    enum hf_code rc = begin(index, err);
-    int mdb = 0;
+    MDB_txn *txn;
+    enum hf_code rc;
+    int mdb = mdb_txn_begin(index->env, NULL, 0, &txn);
 
     *lost = 0;
     index->lost_count = 0;
-    if (rc == HF_OK) rc = ask_all(index, store, err);
-    if (rc != HF_OK) {
+    if (mdb != 0) return fail(err, mdb, "begin");
+    rc = ask_all(index, txn, store, err);
+    if (rc != HF_OK || index->lost_count == 0) {
+        mdb_txn_abort(txn);
         index->lost_count = 0;
         return rc;
     }
-    if (index->lost_count == 0) return HF_OK;
-    mdb = remove_lost(index, index->chunks, true);
-    if (mdb == 0) mdb = remove_lost(index, index->blocks, false);
-    if (mdb != 0) return fail(err, mdb, "remove lost blocks");
+    mdb = remove_lost(index, txn, index->chunks, true);
+    if (mdb == 0) mdb = remove_lost(index, txn, index->blocks, false);
+    if (mdb != 0) {
+        mdb_txn_abort(txn);
+        return fail(err, mdb, "remove lost blocks");
+    }
     *lost = index->lost_count;
-    return index_commit(index, err);
+    mdb = mdb_txn_commit(txn);
+    return mdb == 0 ? HF_OK : fail(err, mdb, "commit");
 }
 
 static int compare_ids(const void *a, const void *b)

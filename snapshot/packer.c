@@ -1,10 +1,11 @@
 /* Lifetimes: a struct packed_frame lives while a struct packed points to it or its block
  * is not stored; all of it is touched by the owner's thread alone.  A worker sees one
- * struct packed_block, from submit until it stands in `finished`. */
+ * struct packed_block with its frames, from submit until it stands in `finished`, and
+ * reads only what no longer changes.  It notes the block's chunks in the index as soon as
+ * the store has acknowledged it: a run that is killed stores little again. */
 #include "snapshot/packer.h"
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/hash.h"
 #include "base/pool.h"
 #include "base/random.h"
@@ -17,7 +18,6 @@
 #define QUEUE_MAX       2u
 #define HELD_MAX        4u /* data frames that wait for a block they fit into */
 #define BUCKETS         8192u
-#define COMMIT_EVERY_MS 200u
 #define FRAME_OVERHEAD  64u
 #define SIZE_CLASSES    7u /* 64 KiB .. 4 MiB */
 #define TAIL_BLOCKS_MAX 3u
@@ -75,7 +75,6 @@ struct packer {
     uint8_t *spare[WORKERS + QUEUE_MAX + 2];
     size_t spare_count;
     struct packer_totals totals;
-    uint64_t committed_ms;
     struct hf_err failure;
     enum hf_code failed;
 
@@ -219,67 +218,28 @@ static void block_drop(struct packer *p, struct packed_block *block)
     free(block);
 }
 
-static enum hf_code note_chunks(struct packer *p, struct packed_frame *frame,
-                                struct hf_err *err)
-{
-    struct chunk_ref *refs = hf_alloc_array(frame->chunk_count, sizeof *refs);
-    size_t n = 0;
-    enum hf_code rc;
-
-    if (refs == NULL) return hf_fail(err, HF_NO_MEMORY, "index: out of memory");
-    for (struct pending_chunk *c = frame->chunks; c != NULL; c = c->next_in_frame) {
-        struct chunk_ref *ref = &refs[n++];
-
-        ref->frame.block = frame->block_id;
-        ref->frame.offset = frame->offset;
-        ref->frame.size = frame->size;
-        memcpy(ref->frame.key, frame->key, sizeof ref->frame.key);
-        ref->offset = c->offset;
-        ref->size = c->size;
-        ref->id = c->id;
-    }
-    rc = index_add(p->config.index, refs, n, err);
-    free(refs);
-    return rc;
-}
-
 /* A worker is through with the block: its frames know where they are. */
 static void settle(struct packer *p, struct packed_block *block)
 {
-    enum hf_code rc = block->rc;
-
     p->in_flight--;
-    if (rc == HF_OK) {
+    if (block->rc == HF_OK) {
         p->totals.blocks++;
         p->totals.bytes_stored += block->size;
     } else {
         (void)fail(p, &block->err);
     }
-    for (struct packed_frame *f = block->frames; f != NULL && rc == HF_OK; f = f->next) {
+    for (struct packed_frame *f = block->frames; f != NULL && block->rc == HF_OK;
+         f = f->next) {
         f->block_id = block->id;
         f->stored = true;
-        if (p->config.index != NULL) rc = note_chunks(p, f, &block->err);
-        if (rc != HF_OK) (void)fail(p, &block->err);
     }
     block_drop(p, block);
-}
-
-static enum hf_code commit(struct packer *p, bool now)
-{
-    uint64_t ms = hf_clock_monotonic_ms();
-    struct hf_err err;
-
-    if (p->config.index == NULL || p->failed != HF_OK) return p->failed;
-    if (!now && ms - p->committed_ms < COMMIT_EVERY_MS) return HF_OK;
-    p->committed_ms = ms;
-    return index_commit(p->config.index, &err) == HF_OK ? HF_OK : fail(p, &err);
 }
 
 /* Takes what the workers have finished; with `wait`, at least one block. */
 static enum hf_code drain(struct packer *p, bool wait)
 {
     struct packed_block *block;
-    bool any;
 
     if (p->in_flight == 0) return p->failed;
     (void)pthread_mutex_lock(&p->mutex);
@@ -288,14 +248,43 @@ static enum hf_code drain(struct packer *p, bool wait)
     block = p->finished;
     p->finished = NULL;
     (void)pthread_mutex_unlock(&p->mutex);
-    any = block != NULL;
     while (block != NULL) {
         struct packed_block *next = block->next;
 
         settle(p, block);
         block = next;
     }
-    return any ? commit(p, false) : p->failed;
+    return p->failed;
+}
+
+/* On a worker.  What it reads of the frames no longer changes once they are submitted. */
+static enum hf_code note_chunks(struct packed_block *block)
+{
+    struct chunk_ref *refs;
+    size_t count = 0;
+    size_t n = 0;
+    enum hf_code rc;
+
+    for (struct packed_frame *f = block->frames; f != NULL; f = f->next)
+        count += f->chunk_count;
+    refs = hf_alloc_array(count, sizeof *refs);
+    if (refs == NULL) return hf_fail(&block->err, HF_NO_MEMORY, "index: out of memory");
+    for (struct packed_frame *f = block->frames; f != NULL; f = f->next) {
+        for (struct pending_chunk *c = f->chunks; c != NULL; c = c->next_in_frame) {
+            struct chunk_ref *ref = &refs[n++];
+
+            ref->frame.block = block->id;
+            ref->frame.offset = f->offset;
+            ref->frame.size = f->size;
+            memcpy(ref->frame.key, f->key, sizeof ref->frame.key);
+            ref->offset = c->offset;
+            ref->size = c->size;
+            ref->id = c->id;
+        }
+    }
+    rc = index_add(block->packer->config.index, refs, n, &block->err);
+    free(refs);
+    return rc;
 }
 
 static void store_block(void *arg)
@@ -305,6 +294,7 @@ static void store_block(void *arg)
 
     block->rc = block_store_put(p->config.store, block->bytes, block->size, &block->id,
                                 &block->err);
+    if (block->rc == HF_OK && p->config.index != NULL) block->rc = note_chunks(block);
     (void)pthread_mutex_lock(&p->mutex);
     block->next = p->finished;
     p->finished = block;
@@ -536,7 +526,9 @@ enum hf_code packer_add(struct packer *p, const uint8_t *bytes, size_t n,
         if (frame_full(&p->data, FRAME_DATA, n)) (void)seal_open(p, &p->data);
         if (p->failed == HF_OK) (void)append(p, &p->data, FRAME_DATA, &id, bytes, n, out);
     }
-    if (p->failed != HF_OK) *err = p->failure;
+    if (p->failed == HF_OK) return HF_OK;
+    packed_done(out);
+    *err = p->failure;
     return p->failed;
 }
 
@@ -544,7 +536,7 @@ static enum hf_code wait_all(struct packer *p)
 {
     while (p->in_flight > 0)
         (void)drain(p, true);
-    return commit(p, true);
+    return p->failed;
 }
 
 static enum hf_code close_tree_block(struct packer *p)
@@ -841,7 +833,6 @@ enum hf_code packer_new(const struct packer_config *config, struct packer **pack
     p->tree.plain = malloc(FRAME_PLAIN_MAX);
     p->encoded = malloc(CHUNK_SIZE_MAX);
     p->pool = hf_pool_new(WORKERS, QUEUE_MAX);
-    p->committed_ms = hf_clock_monotonic_ms();
     if (p->framer == NULL || p->data.plain == NULL || p->tree.plain == NULL ||
         p->encoded == NULL || p->pool == NULL) {
         packer_free(p);

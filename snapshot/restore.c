@@ -37,14 +37,11 @@ struct run {
     char path[PATH_SHOWN_MAX];
 };
 
-static bool about_data(enum hf_code code)
-{
-    return code == HF_CORRUPT || code == HF_NOT_FOUND || code == HF_UNAVAILABLE;
-}
-
 static void report(struct run *run, const struct hf_err *err, bool reading)
 {
-    if (reading && about_data(err->code))
+    if (reading && err->code == HF_UNAVAILABLE)
+        run->counts->unreachable++;
+    else if (reading && (err->code == HF_CORRUPT || err->code == HF_NOT_FOUND))
         run->counts->damaged++;
     else
         run->counts->failed++;

@@ -16,7 +16,8 @@
 struct restore_counts {
     uint64_t files, dirs, others, bytes;
     uint64_t damaged; /* files and directories whose data is lost or fails verification */
-    uint64_t failed;  /* that could not be written */
+    uint64_t unreachable; /* whose data could not be had now: too few holders answered */
+    uint64_t failed;      /* that could not be written */
 };
 
 struct restore_options {
