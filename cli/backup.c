@@ -3,14 +3,11 @@
 #include "cli/cli.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 static const char usage[] =
     "usage: holdfast backup [-f] [--tag T]... [--host H] [--time T]\n"
@@ -26,8 +23,6 @@ static const struct cli_option options[] = {{"force", 'f', false},    {"tag", 0,
                                             {"host", 0, true},        {"time", 0, true},
                                             {"compression", 0, true}, {NULL, 0, false}};
 
-#define PROGRESS_EVERY_MS 200u
-
 struct run {
     struct cli *cli;
     bool force;
@@ -36,8 +31,7 @@ struct run {
     const char *host, *compression;
     int64_t time_ns;
     bool has_time;
-    bool on_terminal;
-    uint64_t started_ms, shown_ms;
+    struct cli_progress progress;
 };
 
 static bool parse_time(const char *text, int64_t *ns)
@@ -115,64 +109,29 @@ static bool compression_level(const char *name, int *level)
     return name == NULL;
 }
 
-static void clear_line(const struct run *run)
-{
-    if (run->on_terminal && run->shown_ms != 0) (void)fputs("\r\033[K", stderr);
-}
-
 static void on_error(void *arg, const char *path, const struct hf_err *err)
 {
     struct run *run = arg;
-    char clean[8192];
 
-    clear_line(run);
-    if (run->cli->json) {
-        json_t *line = json_pack("{s:i,s:s,s:s}", "schema", CLI_SCHEMA, "message_type",
-                                 "error", "message", err->msg);
-
-        cli_json_path(line, path, strlen(path));
-        cli_json_line(line);
-    }
-    (void)fprintf(stderr, "holdfast: %s: %s\n", hf_escape(path, clean, sizeof clean),
-                  err->msg);
-}
-
-static volatile sig_atomic_t progress_wanted;
-
-static void on_usr1(int signo)
-{
-    (void)signo;
-    progress_wanted = 1;
+    cli_report_file(run->cli, &run->progress, path, err);
 }
 
 static void on_progress(void *arg, const struct backup_counts *counts, const char *path)
 {
     struct run *run = arg;
-    uint64_t now;
-    char size[32];
-    char clean[128];
 
-    if (!run->on_terminal && progress_wanted == 0) return;
-    now = hf_clock_monotonic_ms();
-    if (progress_wanted == 0 && now - run->shown_ms < PROGRESS_EVERY_MS) return;
-    run->shown_ms = now;
-    (void)fprintf(
-        stderr, "%s%llu files, %s, %.0f s  %s%s", run->on_terminal ? "\r\033[K" : "",
-        (unsigned long long)counts->totals.files, cli_size(counts->totals.bytes, size),
-        (double)(now - run->started_ms) / 1000, hf_escape(path, clean, 60),
-        run->on_terminal ? "" : "\n");
-    progress_wanted = 0;
+    cli_progress_show(&run->progress, counts->totals.files, counts->totals.bytes, path);
 }
 
 static void print_summary(const struct run *run, const struct backup_result *r)
 {
-    double seconds = (double)(hf_clock_monotonic_ms() - run->started_ms) / 1000;
+    double seconds = cli_progress_seconds(&run->progress);
     const struct snapshot_totals *t = &r->counts.totals;
     char hex[HF_ID_HEX_SIZE];
     char all[32];
     char stored[32];
 
-    clear_line(run);
+    cli_progress_clear(&run->progress);
     if (run->cli->json) {
         cli_json_line(json_pack(
             "{s:i,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:b}", "schema", CLI_SCHEMA,
@@ -243,7 +202,7 @@ static int run_backup(struct run *run, const char *const *paths, size_t count)
                                "compression '%.32s': off, fastest, default, better, max",
                                run->compression);
     if (backup_run(&o, &result, &err) != HF_OK) {
-        clear_line(run);
+        cli_progress_clear(&run->progress);
         status = cli_fail(cli, &err);
         return err.code == HF_NOT_FOUND ? EXIT_FAILED : status;
     }
@@ -259,8 +218,7 @@ static int run_backup(struct run *run, const char *const *paths, size_t count)
 
 int cli_backup(struct cli *cli, int argc, char **argv)
 {
-    struct run run = {.cli = cli, .started_ms = hf_clock_monotonic_ms()};
-    const struct sigaction usr1 = {.sa_handler = on_usr1, .sa_flags = SA_RESTART};
+    struct run run = {.cli = cli};
     const char *from_conf[SNAPSHOT_TAGS_MAX];
     const char *const *paths;
     size_t count;
@@ -271,8 +229,7 @@ int cli_backup(struct cli *cli, int argc, char **argv)
 
     if (status != EXIT_DONE) return status < 0 ? EXIT_DONE : status;
     cli_catch_signals();
-    (void)sigaction(SIGUSR1, &usr1, NULL);
-    run.on_terminal = !cli->quiet && !cli->json && isatty(STDERR_FILENO) == 1;
+    cli_progress_begin(&run.progress, cli);
     if (cli_open_vault(cli, "backup", &err) != HF_OK) return cli_fail(cli, &err);
     if (run.compression == NULL)
         run.compression = hf_conf_get(cli->conf, "backup", "compression");

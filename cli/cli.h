@@ -102,6 +102,26 @@ HF_MUST_CHECK enum hf_code cli_find_snapshot(struct cli *cli, const char *spec,
 int cli_fail(const struct cli *cli, const struct hf_err *err);
 int cli_exit_code(enum hf_code code);
 
+/* The line on a terminal that tells how far a long command is; on SIGUSR1 also elsewhere.
+ */
+struct cli_progress {
+    bool on_terminal;
+    uint64_t started_ms, shown_ms;
+};
+/* Begins the clock; the line is shown when stderr is a terminal, unless --quiet or --json.
+ */
+void cli_progress_begin(struct cli_progress *progress, const struct cli *cli);
+/* Called as often as there is news; shows it a few times a second. */
+void cli_progress_show(struct cli_progress *progress, uint64_t files, uint64_t bytes,
+                       const char *path);
+/* Before anything else is printed. */
+void cli_progress_clear(const struct cli_progress *progress);
+double cli_progress_seconds(const struct cli_progress *progress);
+
+/* One line for a file that failed, while the command goes on. */
+void cli_report_file(const struct cli *cli, const struct cli_progress *progress,
+                     const char *path, const struct hf_err *err);
+
 /* "1.2 GiB", "999 B"; buf holds 32 bytes. */
 const char *cli_size(uint64_t bytes, char buf[static 32]);
 /* RFC 3339 with the offset; buf holds 64 bytes. */

@@ -2,12 +2,9 @@
 #include "snapshot/restore.h"
 #include "cli/cli.h"
 
-#include "base/clock.h"
 #include "base/file.h"
-#include "base/log.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 static const char usage[] = "usage: holdfast restore -t DIR SNAP[:PATH]\n"
@@ -17,13 +14,10 @@ enum { OPT_TARGET };
 
 static const struct cli_option options[] = {{"target", 't', true}, {NULL, 0, false}};
 
-#define PROGRESS_EVERY_MS 200u
-
 struct run {
     struct cli *cli;
     const char *target;
-    bool on_terminal;
-    uint64_t started_ms, shown_ms;
+    struct cli_progress progress;
 };
 
 static bool take(void *arg, size_t option, const char *value)
@@ -34,47 +28,23 @@ static bool take(void *arg, size_t option, const char *value)
     return true;
 }
 
-static void clear_line(const struct run *run)
-{
-    if (run->on_terminal && run->shown_ms != 0) (void)fputs("\r\033[K", stderr);
-}
-
 static void on_error(void *arg, const char *path, const struct hf_err *err)
 {
     struct run *run = arg;
-    char clean[8192];
 
-    clear_line(run);
-    if (run->cli->json) {
-        json_t *line = json_pack("{s:i,s:s,s:s}", "schema", CLI_SCHEMA, "message_type",
-                                 "error", "message", err->msg);
-
-        cli_json_path(line, path, strlen(path));
-        cli_json_line(line);
-    }
-    (void)fprintf(stderr, "holdfast: %s: %s\n", hf_escape(path, clean, sizeof clean),
-                  err->msg);
+    cli_report_file(run->cli, &run->progress, path, err);
 }
 
 static void on_progress(void *arg, const struct restore_counts *counts, const char *path)
 {
     struct run *run = arg;
-    uint64_t now;
-    char size[32];
-    char clean[128];
 
-    if (!run->on_terminal) return;
-    now = hf_clock_monotonic_ms();
-    if (now - run->shown_ms < PROGRESS_EVERY_MS) return;
-    run->shown_ms = now;
-    (void)fprintf(stderr, "\r\033[K%llu files, %s, %.0f s  %s",
-                  (unsigned long long)counts->files, cli_size(counts->bytes, size),
-                  (double)(now - run->started_ms) / 1000, hf_escape(path, clean, 60));
+    cli_progress_show(&run->progress, counts->files, counts->bytes, path);
 }
 
 static void print_summary(const struct run *run, const struct restore_counts *c)
 {
-    double seconds = (double)(hf_clock_monotonic_ms() - run->started_ms) / 1000;
+    double seconds = cli_progress_seconds(&run->progress);
     char size[32];
 
     if (run->cli->json) {
@@ -114,7 +84,7 @@ static int run_restore(struct run *run, const char *spec)
         if (rc != HF_OK) status = EXIT_FAILED;
     }
     if (rc == HF_OK) rc = restore_run(&o, &counts, &err);
-    clear_line(run);
+    cli_progress_clear(&run->progress);
     if (rc == HF_OK) {
         print_summary(run, &counts);
         if (counts.failed > 0) status = EXIT_PARTIAL;
@@ -132,7 +102,7 @@ static int run_restore(struct run *run, const char *spec)
 
 int cli_restore(struct cli *cli, int argc, char **argv)
 {
-    struct run run = {.cli = cli, .started_ms = hf_clock_monotonic_ms()};
+    struct run run = {.cli = cli};
     struct hf_err err;
     int first;
     int status = cli_parse(cli, argc, argv, options, take, &run, usage, &first);
@@ -142,7 +112,7 @@ int cli_restore(struct cli *cli, int argc, char **argv)
     if (argc - first != 1)
         return cli_usage_error("restore ", "restore takes one SNAP[:PATH]");
     cli_catch_signals();
-    run.on_terminal = !cli->quiet && !cli->json && isatty(STDERR_FILENO) == 1;
+    cli_progress_begin(&run.progress, cli);
     if (cli_open_vault(cli, NULL, &err) != HF_OK) return cli_fail(cli, &err);
     return run_restore(&run, argv[first]);
 }

@@ -662,7 +662,7 @@ static void close_run(struct run *run)
         run->top = up;
     }
     build_free(run->build);
-    if (run->packer != NULL) run->result->stored = *packer_totals(run->packer);
+    if (run->packer != NULL) run->result->stored = packer_totals(run->packer);
     packer_free(run->packer);
     index_close(run->index);
     fetcher_free(run->fetcher);

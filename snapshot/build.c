@@ -258,7 +258,7 @@ static enum hf_code pass(struct build *build, struct hf_err *err)
 
 enum hf_code build_settle(struct build *build, struct hf_err *err)
 {
-    uint64_t blocks = packer_totals(build->packer)->blocks;
+    uint64_t blocks = packer_totals(build->packer).blocks;
 
     if (build->waiting_items > WAITING_ITEMS_MAX) {
         enum hf_code rc = packer_finish_data(build->packer, err);

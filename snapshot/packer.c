@@ -1,59 +1,17 @@
-/* Lifetimes: a struct packed_frame lives while a struct packed points to it or its block
- * is not stored; all of it is touched by the owner's thread alone.  A worker sees one
- * struct packed_block with its frames, from submit until it stands in `finished`, and
- * reads only what no longer changes.  It notes the block's chunks in the index as soon as
- * the store has acknowledged it: a run that is killed stores little again. */
+/* The two lanes: which chunk goes into which frame, which frame into which block.  Where
+ * things wait meanwhile: packed.h; how blocks are stored: block_writer.h. */
 #include "snapshot/packer.h"
 
 #include "base/alloc.h"
 #include "base/hash.h"
-#include "base/pool.h"
-#include "base/random.h"
+#include "snapshot/block_writer.h"
+#include "snapshot/tail.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define WORKERS         4u
-#define QUEUE_MAX       2u
-#define HELD_MAX        4u /* data frames that wait for a block they fit into */
-#define BUCKETS         8192u
-#define FRAME_OVERHEAD  64u
-#define SIZE_CLASSES    7u /* 64 KiB .. 4 MiB */
-#define TAIL_BLOCKS_MAX 3u
-
-/* A chunk whose block is not stored yet. */
-struct pending_chunk {
-    struct hf_id id;
-    uint32_t offset, size;
-    struct packed_frame *frame;
-    struct pending_chunk *next_in_bucket, *next_in_frame;
-};
-
-struct packed_frame {
-    size_t references;
-    struct packed_block *block; /* NULL until it has a place; and again once stored */
-    struct packed_frame *next;  /* in its block, or held */
-    struct pending_chunk *chunks, **chunks_end;
-    size_t chunk_count;
-    enum frame_role role;
-    bool sealed, stored;
-    uint32_t offset, size;
-    uint8_t key[HF_AEAD_KEY_SIZE];
-    struct hf_id block_id; /* once stored */
-    uint8_t *bytes;        /* the sealed frame while it has no place; owned */
-};
-
-struct packed_block {
-    struct packer *packer;
-    struct packed_block *next; /* in `finished` */
-    struct packed_frame *frames, **frames_end;
-    uint8_t *bytes; /* BLOCK_SIZE_MAX */
-    size_t used, size;
-    struct hf_id id;
-    enum hf_code rc;
-    struct hf_err err;
-};
+#define HELD_MAX       4u /* data frames that wait for a block they fit into */
+#define FRAME_OVERHEAD 64u
 
 struct lane {
     struct packed_block *block; /* the open one, or NULL */
@@ -65,272 +23,26 @@ struct lane {
 struct packer {
     struct packer_config config;
     struct framer *framer;
-    struct hf_pool *pool;
+    struct packed_table table;
+    struct block_writer *writer;
     struct lane data, tree;
     struct packed_frame *held[HELD_MAX];
     size_t held_count;
-    struct pending_chunk *buckets[BUCKETS];
     uint8_t *encoded; /* CHUNK_SIZE_MAX: a tree chunk being written */
     bool seal_wanted; /* a reference to a chunk in the open tree frame was asked for */
-    uint8_t *spare[WORKERS + QUEUE_MAX + 2];
-    size_t spare_count;
     struct packer_totals totals;
-    struct hf_err failure;
-    enum hf_code failed;
-
-    pthread_mutex_t mutex; /* guards the two below */
-    pthread_cond_t done;
-    struct packed_block *finished;
-    size_t in_flight; /* owner only: submitted and not yet taken from `finished` */
 };
 
-/* ---- chunks that wait ---- */
-
-static struct pending_chunk **bucket_of(struct packer *p, const struct hf_id *id)
+static enum hf_code failed(const struct packer *p)
 {
-    return &p->buckets[((size_t)id->b[0] << 8 | id->b[1]) % BUCKETS];
+    return block_writer_failed(p->writer);
 }
 
-static struct pending_chunk *find_pending(struct packer *p, const struct hf_id *id)
+/* What a call returns: the run's one failure, if there is any. */
+static enum hf_code result(const struct packer *p, struct hf_err *err)
 {
-    struct pending_chunk *c = *bucket_of(p, id);
-
-    while (c != NULL && !hf_id_equal(&c->id, id))
-        c = c->next_in_bucket;
-    return c;
-}
-
-static void forget_pending(struct packer *p, struct pending_chunk *chunk)
-{
-    struct pending_chunk **at = bucket_of(p, &chunk->id);
-
-    while (*at != chunk)
-        at = &(*at)->next_in_bucket;
-    *at = chunk->next_in_bucket;
-    free(chunk);
-}
-
-static void frame_unref(struct packed_frame *frame)
-{
-    if (frame == NULL || --frame->references > 0) return;
-    free(frame->bytes);
-    free(frame);
-}
-
-static struct packed_frame *frame_new(enum frame_role role)
-{
-    struct packed_frame *frame = calloc(1, sizeof *frame);
-
-    if (frame == NULL) return NULL;
-    frame->references = 1;
-    frame->role = role;
-    frame->chunks_end = &frame->chunks;
-    return frame;
-}
-
-static struct packed packed_of(struct pending_chunk *chunk)
-{
-    struct packed packed = {.frame = chunk->frame};
-
-    packed.ref.offset = chunk->offset;
-    packed.ref.size = chunk->size;
-    packed.ref.id = chunk->id;
-    chunk->frame->references++;
-    return packed;
-}
-
-struct packed packed_known(const struct chunk_ref *ref)
-{
-    return (struct packed){.ref = *ref};
-}
-
-void packed_done(struct packed *packed)
-{
-    frame_unref(packed->frame);
-    packed->frame = NULL;
-}
-
-/* ---- blocks ---- */
-
-static enum hf_code fail(struct packer *p, const struct hf_err *why)
-{
-    if (p->failed == HF_OK) {
-        p->failure = *why;
-        p->failed = why->code;
-    }
-    return p->failed;
-}
-
-static enum hf_code out_of_memory(struct packer *p)
-{
-    struct hf_err err;
-
-    (void)hf_fail(&err, HF_NO_MEMORY, "backup: out of memory");
-    return fail(p, &err);
-}
-
-static struct packed_block *block_new(struct packer *p)
-{
-    struct packed_block *block = calloc(1, sizeof *block);
-
-    if (block == NULL) return NULL;
-    block->bytes = p->spare_count > 0 ? p->spare[--p->spare_count] : malloc(BLOCK_SIZE_MAX);
-    if (block->bytes == NULL) {
-        free(block);
-        return NULL;
-    }
-    block->packer = p;
-    block->frames_end = &block->frames;
-    return block;
-}
-
-/* Its chunks are no longer pending: they are stored, or never will be. */
-static void frame_drop(struct packer *p, struct packed_frame *frame)
-{
-    struct pending_chunk *chunk = frame->chunks;
-
-    while (chunk != NULL) {
-        struct pending_chunk *next = chunk->next_in_frame;
-
-        forget_pending(p, chunk);
-        chunk = next;
-    }
-    frame->chunks = NULL;
-    frame->block = NULL;
-    frame_unref(frame);
-}
-
-/* Drops a block with its frames: it is stored, or never will be. */
-static void block_drop(struct packer *p, struct packed_block *block)
-{
-    struct packed_frame *frame = block->frames;
-
-    while (frame != NULL) {
-        struct packed_frame *next = frame->next;
-
-        frame_drop(p, frame);
-        frame = next;
-    }
-    if (p->spare_count < sizeof p->spare / sizeof p->spare[0])
-        p->spare[p->spare_count++] = block->bytes;
-    else
-        free(block->bytes);
-    free(block);
-}
-
-/* A worker is through with the block: its frames know where they are. */
-static void settle(struct packer *p, struct packed_block *block)
-{
-    p->in_flight--;
-    if (block->rc == HF_OK) {
-        p->totals.blocks++;
-        p->totals.bytes_stored += block->size;
-    } else {
-        (void)fail(p, &block->err);
-    }
-    for (struct packed_frame *f = block->frames; f != NULL && block->rc == HF_OK;
-         f = f->next) {
-        f->block_id = block->id;
-        f->stored = true;
-    }
-    block_drop(p, block);
-}
-
-/* Takes what the workers have finished; with `wait`, at least one block. */
-static enum hf_code drain(struct packer *p, bool wait)
-{
-    struct packed_block *block;
-
-    if (p->in_flight == 0) return p->failed;
-    (void)pthread_mutex_lock(&p->mutex);
-    while (wait && p->finished == NULL)
-        (void)pthread_cond_wait(&p->done, &p->mutex);
-    block = p->finished;
-    p->finished = NULL;
-    (void)pthread_mutex_unlock(&p->mutex);
-    while (block != NULL) {
-        struct packed_block *next = block->next;
-
-        settle(p, block);
-        block = next;
-    }
-    return p->failed;
-}
-
-/* On a worker.  What it reads of the frames no longer changes once they are submitted. */
-static enum hf_code note_chunks(struct packed_block *block)
-{
-    struct chunk_ref *refs;
-    size_t count = 0;
-    size_t n = 0;
-    enum hf_code rc;
-
-    for (struct packed_frame *f = block->frames; f != NULL; f = f->next)
-        count += f->chunk_count;
-    refs = hf_alloc_array(count, sizeof *refs);
-    if (refs == NULL) return hf_fail(&block->err, HF_NO_MEMORY, "index: out of memory");
-    for (struct packed_frame *f = block->frames; f != NULL; f = f->next) {
-        for (struct pending_chunk *c = f->chunks; c != NULL; c = c->next_in_frame) {
-            struct chunk_ref *ref = &refs[n++];
-
-            ref->frame.block = block->id;
-            ref->frame.offset = f->offset;
-            ref->frame.size = f->size;
-            memcpy(ref->frame.key, f->key, sizeof ref->frame.key);
-            ref->offset = c->offset;
-            ref->size = c->size;
-            ref->id = c->id;
-        }
-    }
-    rc = index_add(block->packer->config.index, refs, n, &block->err);
-    free(refs);
-    return rc;
-}
-
-static void store_block(void *arg)
-{
-    struct packed_block *block = arg;
-    struct packer *p = block->packer;
-
-    block->rc = block_store_put(p->config.store, block->bytes, block->size, &block->id,
-                                &block->err);
-    if (block->rc == HF_OK && p->config.index != NULL) block->rc = note_chunks(block);
-    (void)pthread_mutex_lock(&p->mutex);
-    block->next = p->finished;
-    p->finished = block;
-    (void)pthread_cond_signal(&p->done);
-    (void)pthread_mutex_unlock(&p->mutex);
-}
-
-static size_t size_class(size_t used)
-{
-    size_t size = BLOCK_SIZE_MIN;
-
-    while (size < used)
-        size *= 2;
-    return size;
-}
-
-/* Pads the block with random bytes to `size` and hands it to a worker. */
-static enum hf_code submit(struct packer *p, struct packed_block *block, size_t size)
-{
-    hf_random_fill(block->bytes + block->used, size - block->used);
-    block->size = size;
-    p->in_flight++;
-    hf_pool_submit(p->pool, store_block, block);
-    return drain(p, false);
-}
-
-/* ---- frames ---- */
-
-static void place(struct packed_block *block, struct packed_frame *frame)
-{
-    frame->block = block;
-    frame->offset = (uint32_t)block->used;
-    frame->next = NULL;
-    *block->frames_end = frame;
-    block->frames_end = &frame->next;
-    block->used += frame->size;
+    if (failed(p) != HF_OK) *err = *block_writer_failure(p->writer);
+    return failed(p);
 }
 
 /* Seals n bytes of plaintext as `frame`, which a failure drops: into the open block where
@@ -356,7 +68,7 @@ static enum hf_code seal(struct packer *p, struct lane *lane, struct packed_fram
         ids[i] = c->id;
         sizes[i] = c->size;
     }
-    if (lane->block == NULL) lane->block = block_new(p);
+    if (lane->block == NULL) lane->block = block_writer_begin(p->writer);
     if (lane->block == NULL) goto no_memory;
     if (lane->block->used + n + FRAME_OVERHEAD <= BLOCK_SIZE_MAX) {
         out = lane->block->bytes + lane->block->used;
@@ -367,16 +79,16 @@ static enum hf_code seal(struct packer *p, struct lane *lane, struct packed_fram
     }
     if (frame_seal(p->framer, p->config.keys->frame_kdf, &in, out, &size, frame->key,
                    &err) != HF_OK) {
-        frame_drop(p, frame);
-        return fail(p, &err);
+        packed_frame_drop(&p->table, frame);
+        return block_writer_fail(p->writer, &err);
     }
     frame->size = (uint32_t)size;
     frame->sealed = true;
-    if (frame->bytes == NULL) place(lane->block, frame);
+    if (frame->bytes == NULL) block_place(lane->block, frame);
     return HF_OK;
 no_memory:
-    frame_drop(p, frame);
-    return out_of_memory(p);
+    packed_frame_drop(&p->table, frame);
+    return block_writer_no_memory(p->writer);
 }
 
 static void copy_in(struct packed_block *block, struct packed_frame *frame)
@@ -384,7 +96,7 @@ static void copy_in(struct packed_block *block, struct packed_frame *frame)
     memcpy(block->bytes + block->used, frame->bytes, frame->size);
     free(frame->bytes);
     frame->bytes = NULL;
-    place(block, frame);
+    block_place(block, frame);
 }
 
 /* Moves held frames into the open data block as far as they fit. */
@@ -409,10 +121,10 @@ static enum hf_code next_data_block(struct packer *p)
     enum hf_code rc;
 
     p->data.block = NULL;
-    rc = submit(p, full, BLOCK_SIZE_MAX);
+    rc = block_writer_submit(p->writer, full, BLOCK_SIZE_MAX);
     if (rc != HF_OK) return rc;
-    p->data.block = block_new(p);
-    if (p->data.block == NULL) return out_of_memory(p);
+    p->data.block = block_writer_begin(p->writer);
+    if (p->data.block == NULL) return block_writer_no_memory(p->writer);
     place_held(p);
     return HF_OK;
 }
@@ -429,22 +141,13 @@ static enum hf_code put_data_frame(struct packer *p, struct packed_frame *frame,
     return p->held_count == HELD_MAX ? next_data_block(p) : HF_OK;
 }
 
+/* Adds a new chunk to a frame. */
 static struct pending_chunk *add_chunk(struct packer *p, struct packed_frame *frame,
                                        const struct hf_id *id, size_t offset, size_t n)
 {
-    struct pending_chunk *chunk = calloc(1, sizeof *chunk);
-    struct pending_chunk **bucket = bucket_of(p, id);
+    struct pending_chunk *chunk = packed_frame_add(&p->table, frame, id, offset, n);
 
     if (chunk == NULL) return NULL;
-    chunk->id = *id;
-    chunk->offset = (uint32_t)offset;
-    chunk->size = (uint32_t)n;
-    chunk->frame = frame;
-    chunk->next_in_bucket = *bucket;
-    *bucket = chunk;
-    *frame->chunks_end = chunk;
-    frame->chunks_end = &chunk->next_in_frame;
-    frame->chunk_count++;
     p->totals.chunks_new++;
     p->totals.bytes_new += n;
     return chunk;
@@ -470,10 +173,10 @@ static enum hf_code append(struct packer *p, struct lane *lane, enum frame_role 
 {
     struct pending_chunk *chunk;
 
-    if (lane->frame == NULL) lane->frame = frame_new(role);
-    if (lane->frame == NULL) return out_of_memory(p);
+    if (lane->frame == NULL) lane->frame = packed_frame_new(role);
+    if (lane->frame == NULL) return block_writer_no_memory(p->writer);
     chunk = add_chunk(p, lane->frame, id, lane->plain_used, n);
-    if (chunk == NULL) return out_of_memory(p);
+    if (chunk == NULL) return block_writer_no_memory(p->writer);
     memcpy(lane->plain + lane->plain_used, bytes, n);
     lane->plain_used += n;
     *out = packed_of(chunk);
@@ -489,7 +192,7 @@ static bool frame_full(const struct lane *lane, enum frame_role role, size_t n)
 
 static bool known(struct packer *p, const struct hf_id *id, struct packed *out)
 {
-    struct pending_chunk *chunk = find_pending(p, id);
+    struct pending_chunk *chunk = packed_table_find(&p->table, id);
 
     if (chunk != NULL)
         *out = packed_of(chunk);
@@ -510,33 +213,25 @@ enum hf_code packer_add(struct packer *p, const uint8_t *bytes, size_t n,
 
     memset(out, 0, sizeof *out);
     hf_sha256(bytes, n, &id);
-    if (p->failed == HF_OK && known(p, &id, out)) return HF_OK;
-    if (p->failed == HF_OK &&
+    if (failed(p) == HF_OK && known(p, &id, out)) return HF_OK;
+    if (failed(p) == HF_OK &&
         n >= FRAME_SHARED_SIZE / 2) { /* a frame of its own, uncopied */
-        frame = frame_new(FRAME_DATA);
+        frame = packed_frame_new(FRAME_DATA);
         chunk = frame != NULL ? add_chunk(p, frame, &id, 0, n) : NULL;
         if (chunk == NULL) {
-            frame_unref(frame);
-            (void)out_of_memory(p);
+            packed_frame_drop(&p->table, frame);
+            (void)block_writer_no_memory(p->writer);
         } else {
             *out = packed_of(chunk);
             (void)put_data_frame(p, frame, bytes, n);
         }
-    } else if (p->failed == HF_OK) {
+    } else if (failed(p) == HF_OK) {
         if (frame_full(&p->data, FRAME_DATA, n)) (void)seal_open(p, &p->data);
-        if (p->failed == HF_OK) (void)append(p, &p->data, FRAME_DATA, &id, bytes, n, out);
+        if (failed(p) == HF_OK) (void)append(p, &p->data, FRAME_DATA, &id, bytes, n, out);
     }
-    if (p->failed == HF_OK) return HF_OK;
+    if (failed(p) == HF_OK) return HF_OK;
     packed_done(out);
-    *err = p->failure;
-    return p->failed;
-}
-
-static enum hf_code wait_all(struct packer *p)
-{
-    while (p->in_flight > 0)
-        (void)drain(p, true);
-    return p->failed;
+    return result(p, err);
 }
 
 static enum hf_code close_tree_block(struct packer *p)
@@ -547,8 +242,8 @@ static enum hf_code close_tree_block(struct packer *p)
     block = p->tree.block;
     if (rc != HF_OK || block == NULL) return rc;
     p->tree.block = NULL;
-    rc = submit(p, block, size_class(block->used));
-    return rc == HF_OK ? wait_all(p) : rc;
+    rc = block_writer_submit(p->writer, block, block_size_class(block->used));
+    return rc == HF_OK ? block_writer_wait(p->writer) : rc;
 }
 
 static bool tree_fits(const struct packer *p, size_t n)
@@ -570,15 +265,15 @@ static enum hf_code encode_tree(struct packer *p, packer_encode_fn *encode, void
         p->seal_wanted = false;
         encode(arg, p, &w);
         *n = hf_writer_size(&w);
-        if (p->failed != HF_OK) return p->failed;
+        if (failed(p) != HF_OK) return failed(p);
         if (w.failed) {
             (void)hf_fail(&err, HF_TOO_LARGE, "tree: a chunk of %zu bytes", w.wanted);
-            return fail(p, &err);
+            return block_writer_fail(p->writer, &err);
         }
         if (p->seal_wanted) {
-            if (seal_open(p, &p->tree) != HF_OK) return p->failed;
+            if (seal_open(p, &p->tree) != HF_OK) return failed(p);
         } else if (!tree_fits(p, *n)) {
-            if (close_tree_block(p) != HF_OK) return p->failed;
+            if (close_tree_block(p) != HF_OK) return failed(p);
         } else {
             return HF_OK;
         }
@@ -593,32 +288,16 @@ enum hf_code packer_add_tree(struct packer *p, enum frame_role role,
     size_t n = 0;
 
     memset(out, 0, sizeof *out);
-    if (p->failed == HF_OK && encode_tree(p, encode, arg, &n) == HF_OK) {
+    if (failed(p) == HF_OK && encode_tree(p, encode, arg, &n) == HF_OK) {
         hf_sha256(p->encoded, n, &id);
         if (known(p, &id, out)) return HF_OK;
         if (frame_full(&p->tree, role, n)) (void)seal_open(p, &p->tree);
-        if (p->failed == HF_OK) (void)append(p, &p->tree, role, &id, p->encoded, n, out);
+        if (failed(p) == HF_OK) (void)append(p, &p->tree, role, &id, p->encoded, n, out);
     }
-    if (p->failed != HF_OK) *err = p->failure;
-    return p->failed;
+    return result(p, err);
 }
 
 /* ---- references ---- */
-
-/* Completes the reference when the frame is stored. */
-static bool complete(struct packed *packed)
-{
-    struct packed_frame *frame = packed->frame;
-
-    if (frame == NULL) return true;
-    if (!frame->stored) return false;
-    packed->ref.frame.block = frame->block_id;
-    packed->ref.frame.offset = frame->offset;
-    packed->ref.frame.size = frame->size;
-    memcpy(packed->ref.frame.key, frame->key, sizeof frame->key);
-    packed_done(packed);
-    return true;
-}
 
 static bool in_open_tree_block(const struct packer *p, const struct packed_frame *frame)
 {
@@ -628,17 +307,17 @@ static bool in_open_tree_block(const struct packer *p, const struct packed_frame
 
 bool packed_ready(struct packer *p, struct packed *packed)
 {
-    if (complete(packed)) return true;
+    if (packed_complete(packed)) return true;
     if (in_open_tree_block(p, packed->frame)) return true;
-    (void)drain(p, false);
-    return complete(packed);
+    (void)block_writer_drain(p->writer);
+    return packed_complete(packed);
 }
 
 void packer_put_chunk(struct packer *p, struct hf_writer *w, struct packed *packed)
 {
     struct chunk_ref ref;
 
-    if (complete(packed)) {
+    if (packed_complete(packed)) {
         chunk_ref_put(w, &packed->ref, false);
         return;
     }
@@ -665,41 +344,15 @@ void packer_put_root(struct packer *p, struct hf_writer *w, uint64_t size, uint3
 enum hf_code packed_ref(struct packer *p, struct packed *packed, struct chunk_ref *ref,
                         struct hf_err *err)
 {
-    if (!complete(packed)) {
-        if (p->failed != HF_OK) *err = p->failure;
-        return p->failed != HF_OK
-                   ? p->failed
-                   : hf_fail(err, HF_INVALID, "reference: its block is not stored");
+    if (!packed_complete(packed)) {
+        if (failed(p) != HF_OK) return result(p, err);
+        return hf_fail(err, HF_INVALID, "reference: its block is not stored");
     }
     *ref = packed->ref;
     return HF_OK;
 }
 
 /* ---- the end of a run ---- */
-
-struct tail {
-    size_t sizes[TAIL_BLOCKS_MAX];
-    size_t count, total;
-};
-
-/* Which block each frame goes to, first fit in falling order of size; false: does not fit.
- */
-static bool fit(const struct tail *tail, struct packed_frame **frames, size_t count,
-                unsigned char *where)
-{
-    size_t used[TAIL_BLOCKS_MAX] = {0};
-
-    for (size_t i = 0; i < count; i++) {
-        size_t b = 0;
-
-        while (b < tail->count && used[b] + frames[i]->size > tail->sizes[b])
-            b++;
-        if (b == tail->count) return false;
-        used[b] += frames[i]->size;
-        where[i] = (unsigned char)b;
-    }
-    return true;
-}
 
 static int larger_first(const void *a, const void *b)
 {
@@ -709,85 +362,83 @@ static int larger_first(const void *a, const void *b)
     return (*x)->size < (*y)->size ? 1 : (*x)->size > (*y)->size ? -1 : 0;
 }
 
-/* The cheapest of all choices of up to three size classes into which the frames fit. */
-static struct tail choose_tail(struct packed_frame **frames, size_t count,
-                               unsigned char *where, unsigned char *trial)
+/* What submit_tail works with: the frames of the last block, largest first. */
+struct tail_frames {
+    struct packed_frame **frames;
+    uint32_t *sizes;
+    unsigned char *where; /* and as much again for trials */
+    size_t count;
+};
+
+static void tail_frames_done(struct tail_frames *t)
 {
-    struct tail best = {.sizes = {BLOCK_SIZE_MAX}, .count = 1, .total = BLOCK_SIZE_MAX};
-
-    memset(where, 0, count);
-    for (size_t code = 0; code < SIZE_CLASSES * (SIZE_CLASSES + 1) * (SIZE_CLASSES + 1);
-         code++) {
-        size_t c[TAIL_BLOCKS_MAX] = {code % SIZE_CLASSES,
-                                     code / SIZE_CLASSES % (SIZE_CLASSES + 1), 0};
-        struct tail t = {0};
-
-        c[2] = code / SIZE_CLASSES / (SIZE_CLASSES + 1);
-        if (c[1] > c[0] + 1 || c[2] > c[1]) continue; /* falling; 0 stands for none */
-        t.sizes[t.count++] = (size_t)BLOCK_SIZE_MIN << c[0];
-        if (c[1] > 0) t.sizes[t.count++] = (size_t)BLOCK_SIZE_MIN << (c[1] - 1);
-        if (c[2] > 0) t.sizes[t.count++] = (size_t)BLOCK_SIZE_MIN << (c[2] - 1);
-        for (size_t i = 0; i < t.count; i++)
-            t.total += t.sizes[i];
-        if (t.total > best.total || (t.total == best.total && t.count >= best.count))
-            continue;
-        if (!fit(&t, frames, count, trial)) continue;
-        best = t;
-        memcpy(where, trial, count);
-    }
-    return best;
+    free(t->frames);
+    free(t->sizes);
+    free(t->where);
 }
 
-/* Divides the frames of the last data block among blocks of smaller size classes. */
-static enum hf_code submit_tail(struct packer *p, struct packed_block *block)
+static bool tail_frames_init(struct tail_frames *t, const struct packed_block *block)
+{
+    memset(t, 0, sizeof *t);
+    for (struct packed_frame *f = block->frames; f != NULL; f = f->next)
+        t->count++;
+    t->frames = hf_alloc_array(t->count, sizeof(struct packed_frame *));
+    t->sizes = hf_alloc_array(t->count, sizeof *t->sizes);
+    t->where = hf_alloc_array(t->count, 2);
+    if (t->frames == NULL || t->sizes == NULL || t->where == NULL) return false;
+    t->count = 0;
+    for (struct packed_frame *f = block->frames; f != NULL; f = f->next)
+        t->frames[t->count++] = f;
+    qsort(t->frames, t->count, sizeof(struct packed_frame *), larger_first);
+    for (size_t i = 0; i < t->count; i++)
+        t->sizes[i] = t->frames[i]->size;
+    return true;
+}
+
+/* Moves the frames of `block` into blocks of their own, and drops it. */
+static enum hf_code divide(struct packer *p, struct packed_block *block,
+                           const struct tail *tail, const struct tail_frames *t)
 {
     struct packed_block *parts[TAIL_BLOCKS_MAX] = {NULL};
-    struct packed_frame **frames;
-    unsigned char *where;
-    struct tail tail;
-    size_t count = 0;
 
-    for (struct packed_frame *f = block->frames; f != NULL; f = f->next)
-        count++;
-    frames = hf_alloc_array(count, sizeof(struct packed_frame *));
-    where = hf_alloc_array(count, 2);
-    if (frames == NULL || where == NULL) {
-        free(frames);
-        free(where);
-        block_drop(p, block);
-        return out_of_memory(p);
-    }
-    count = 0;
-    for (struct packed_frame *f = block->frames; f != NULL; f = f->next)
-        frames[count++] = f;
-    qsort(frames, count, sizeof(struct packed_frame *), larger_first);
-    tail = choose_tail(frames, count, where, where + count);
-    for (size_t i = 0; i < tail.count && tail.count > 1; i++) {
-        parts[i] = block_new(p);
+    for (size_t i = 0; i < tail->count; i++) {
+        parts[i] = block_writer_begin(p->writer);
         if (parts[i] != NULL) continue;
         while (i-- > 0)
-            block_drop(p, parts[i]);
-        tail.count = 1; /* no memory to divide it: one block does as well */
-        tail.sizes[0] = size_class(block->used);
+            block_writer_drop(p->writer, parts[i]);
+        /* No memory to divide it: one block does as well. */
+        return block_writer_submit(p->writer, block, block_size_class(block->used));
     }
-    if (tail.count == 1) {
-        (void)submit(p, block, tail.sizes[0]);
-    } else {
-        for (size_t i = 0; i < count; i++) {
-            struct packed_block *part = parts[where[i]];
+    for (size_t i = 0; i < t->count; i++) {
+        struct packed_block *part = parts[t->where[i]];
 
-            memcpy(part->bytes + part->used, block->bytes + frames[i]->offset,
-                   frames[i]->size);
-            place(part, frames[i]);
-        }
-        block->frames = NULL;
-        block_drop(p, block);
-        for (size_t i = 0; i < tail.count; i++)
-            (void)submit(p, parts[i], tail.sizes[i]);
+        memcpy(part->bytes + part->used, block->bytes + t->frames[i]->offset,
+               t->frames[i]->size);
+        block_place(part, t->frames[i]);
     }
-    free(frames);
-    free(where);
-    return p->failed;
+    block->frames = NULL;
+    block_writer_drop(p->writer, block);
+    for (size_t i = 0; i < tail->count; i++)
+        (void)block_writer_submit(p->writer, parts[i], tail->sizes[i]);
+    return failed(p);
+}
+
+static enum hf_code submit_tail(struct packer *p, struct packed_block *block)
+{
+    struct tail_frames t;
+    enum hf_code rc;
+
+    if (tail_frames_init(&t, block)) {
+        struct tail tail = tail_choose(t.sizes, t.count, t.where, t.where + t.count);
+
+        rc = tail.count == 1 ? block_writer_submit(p->writer, block, tail.sizes[0])
+                             : divide(p, block, &tail, &t);
+    } else {
+        block_writer_drop(p->writer, block);
+        rc = block_writer_no_memory(p->writer);
+    }
+    tail_frames_done(&t);
+    return rc;
 }
 
 enum hf_code packer_finish_data(struct packer *p, struct hf_err *err)
@@ -795,25 +446,23 @@ enum hf_code packer_finish_data(struct packer *p, struct hf_err *err)
     struct packed_block *block;
 
     (void)seal_open(p, &p->data);
-    while (p->failed == HF_OK && p->held_count > 0) /* more than one block is left */
+    while (failed(p) == HF_OK && p->held_count > 0) /* more than one block is left */
         (void)next_data_block(p);
     block = p->data.block;
     p->data.block = NULL;
-    if (block != NULL && (block->used == 0 || p->failed != HF_OK))
-        block_drop(p, block);
+    if (block != NULL && (block->used == 0 || failed(p) != HF_OK))
+        block_writer_drop(p->writer, block);
     else if (block != NULL)
         (void)submit_tail(p, block);
-    (void)wait_all(p);
-    if (p->failed != HF_OK) *err = p->failure;
-    return p->failed;
+    (void)block_writer_wait(p->writer);
+    return result(p, err);
 }
 
 enum hf_code packer_finish_tree(struct packer *p, struct hf_err *err)
 {
-    if (p->failed == HF_OK) (void)close_tree_block(p);
-    (void)wait_all(p);
-    if (p->failed != HF_OK) *err = p->failure;
-    return p->failed;
+    if (failed(p) == HF_OK) (void)close_tree_block(p);
+    (void)block_writer_wait(p->writer);
+    return result(p, err);
 }
 
 /* ---- making and releasing ---- */
@@ -826,15 +475,13 @@ enum hf_code packer_new(const struct packer_config *config, struct packer **pack
     *packer = NULL;
     if (p == NULL) return hf_fail(err, HF_NO_MEMORY, "backup: out of memory");
     p->config = *config;
-    (void)pthread_mutex_init(&p->mutex, NULL);
-    (void)pthread_cond_init(&p->done, NULL);
     p->framer = framer_new();
     p->data.plain = malloc(FRAME_PLAIN_MAX);
     p->tree.plain = malloc(FRAME_PLAIN_MAX);
     p->encoded = malloc(CHUNK_SIZE_MAX);
-    p->pool = hf_pool_new(WORKERS, QUEUE_MAX);
+    p->writer = block_writer_new(config->store, config->index, &p->table);
     if (p->framer == NULL || p->data.plain == NULL || p->tree.plain == NULL ||
-        p->encoded == NULL || p->pool == NULL) {
+        p->encoded == NULL || p->writer == NULL) {
         packer_free(p);
         return hf_fail(err, HF_NO_MEMORY, "backup: out of memory");
     }
@@ -844,31 +491,30 @@ enum hf_code packer_new(const struct packer_config *config, struct packer **pack
 
 static void lane_drop(struct packer *p, struct lane *lane)
 {
-    if (lane->frame != NULL) frame_drop(p, lane->frame);
-    if (lane->block != NULL) block_drop(p, lane->block);
+    if (lane->frame != NULL) packed_frame_drop(&p->table, lane->frame);
+    if (lane->block != NULL) block_writer_drop(p->writer, lane->block);
     free(lane->plain);
 }
 
 void packer_free(struct packer *p)
 {
     if (p == NULL) return;
-    while (p->in_flight > 0)
-        (void)drain(p, true);
-    hf_pool_free(p->pool);
+    if (p->writer != NULL) (void)block_writer_wait(p->writer);
     lane_drop(p, &p->data);
     lane_drop(p, &p->tree);
     for (size_t i = 0; i < p->held_count; i++)
-        frame_drop(p, p->held[i]);
-    while (p->spare_count > 0)
-        free(p->spare[--p->spare_count]);
+        packed_frame_drop(&p->table, p->held[i]);
+    block_writer_free(p->writer);
     framer_free(p->framer);
-    (void)pthread_cond_destroy(&p->done);
-    (void)pthread_mutex_destroy(&p->mutex);
     free(p->encoded);
     free(p);
 }
 
-const struct packer_totals *packer_totals(const struct packer *packer)
+struct packer_totals packer_totals(const struct packer *packer)
 {
-    return &packer->totals;
+    struct packer_totals totals = packer->totals;
+
+    totals.blocks = block_writer_totals(packer->writer)->blocks;
+    totals.bytes_stored = block_writer_totals(packer->writer)->bytes;
+    return totals;
 }

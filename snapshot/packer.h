@@ -15,6 +15,7 @@
 #include "snapshot/frame.h"
 #include "snapshot/index.h"
 #include "snapshot/keys.h"
+#include "snapshot/packed.h"
 #include "snapshot/reference.h"
 
 #include <stdbool.h>
@@ -22,12 +23,6 @@
 #include <stdint.h>
 
 struct packer; /* opaque */
-
-/* A chunk that was given to the packer. */
-struct packed {
-    struct packed_frame *frame; /* NULL: `ref` is complete */
-    struct chunk_ref ref;
-};
 
 struct packer_config {
     struct block_store *store;
@@ -83,10 +78,7 @@ HF_MUST_CHECK enum hf_code packer_finish_tree(struct packer *packer, struct hf_e
 /* Copies the complete reference out; the chunk's block must be stored. */
 HF_MUST_CHECK enum hf_code packed_ref(struct packer *packer, struct packed *packed,
                                       struct chunk_ref *ref, struct hf_err *err);
-/* A chunk known from elsewhere (the parent snapshot). */
-struct packed packed_known(const struct chunk_ref *ref);
-void packed_done(struct packed *packed);
 
-const struct packer_totals *packer_totals(const struct packer *packer);
+struct packer_totals packer_totals(const struct packer *packer);
 
 #endif

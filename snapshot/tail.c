@@ -1,0 +1,55 @@
+#include "snapshot/tail.h"
+
+#include "blockstore/block_store.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#define SIZE_CLASSES 7u /* 64 KiB .. 4 MiB */
+
+/* Which block each frame goes to, first fit in falling order of size; false: does not fit.
+ */
+static bool fit(const struct tail *tail, const uint32_t *sizes, size_t count,
+                unsigned char *where)
+{
+    size_t used[TAIL_BLOCKS_MAX] = {0};
+
+    for (size_t i = 0; i < count; i++) {
+        size_t b = 0;
+
+        while (b < tail->count && used[b] + sizes[i] > tail->sizes[b])
+            b++;
+        if (b == tail->count) return false;
+        used[b] += sizes[i];
+        where[i] = (unsigned char)b;
+    }
+    return true;
+}
+
+struct tail tail_choose(const uint32_t *sizes, size_t count, unsigned char *where,
+                        unsigned char *trial)
+{
+    struct tail best = {.sizes = {BLOCK_SIZE_MAX}, .count = 1, .total = BLOCK_SIZE_MAX};
+
+    memset(where, 0, count);
+    for (size_t code = 0; code < SIZE_CLASSES * (SIZE_CLASSES + 1) * (SIZE_CLASSES + 1);
+         code++) {
+        size_t c[TAIL_BLOCKS_MAX] = {code % SIZE_CLASSES,
+                                     code / SIZE_CLASSES % (SIZE_CLASSES + 1), 0};
+        struct tail t = {0};
+
+        c[2] = code / SIZE_CLASSES / (SIZE_CLASSES + 1);
+        if (c[1] > c[0] + 1 || c[2] > c[1]) continue; /* falling; 0 stands for none */
+        t.sizes[t.count++] = (size_t)BLOCK_SIZE_MIN << c[0];
+        if (c[1] > 0) t.sizes[t.count++] = (size_t)BLOCK_SIZE_MIN << (c[1] - 1);
+        if (c[2] > 0) t.sizes[t.count++] = (size_t)BLOCK_SIZE_MIN << (c[2] - 1);
+        for (size_t i = 0; i < t.count; i++)
+            t.total += t.sizes[i];
+        if (t.total > best.total || (t.total == best.total && t.count >= best.count))
+            continue;
+        if (!fit(&t, sizes, count, trial)) continue;
+        best = t;
+        memcpy(where, trial, count);
+    }
+    return best;
+}
