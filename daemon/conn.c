@@ -117,8 +117,7 @@ static enum hf_code identify(struct conn *conn, const uint8_t *body, size_t n,
 
     if (!link_key(conn->link, &key)) return hf_fail(err, HF_DENIED, "it shows no key");
     rc = link_hello_parse(body, n, &hello, err);
-    if (rc == HF_OK)
-        rc = link_hello_verify(&hello, &links->fingerprint, &key, &peer, err);
+    if (rc == HF_OK) rc = link_hello_verify(&hello, &links->fingerprint, &key, &peer, err);
     if (rc == HF_OK)
         rc = roster_add(roster, hello.certificate.b, hello.certificate.size, &news, err);
     if (rc != HF_OK) return rc;
@@ -180,8 +179,7 @@ static bool take_join(struct conn *conn, const uint8_t *body, size_t n)
     hf_buffer_unref(payload);
     conn->state = CONN_GUEST;
     conn->until_ms = loop_now_ms() + LINK_HELLO_MS;
-    member =
-        reply->code == HF_OK ? roster_find_key(links->member->roster, &key) : NULL;
+    member = reply->code == HF_OK ? roster_find_key(links->member->roster, &key) : NULL;
     if (member != NULL) {
         conn->guest = member->certificate.id;
         link_settle(conn->link);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define SINGLE_MAX      ((size_t)256 << 10) /* bytes of one read or write */
 #define USER_TIMEOUT_MS 30000u              /* for the other end's kernel to acknowledge */
@@ -293,8 +294,9 @@ static void on_event(struct bufferevent *events, short what, void *arg)
     else if ((what & BEV_EVENT_ERROR) != 0 && errnum != 0)
         (void)snprintf(why, sizeof why, "%s", strerrordesc_np(errnum));
     else
-        (void)snprintf(why, sizeof why, link->open ? "it closed the connection"
-                                                   : "it closed during the handshake");
+        (void)snprintf(why, sizeof why,
+                       link->open ? "it closed the connection"
+                                  : "it closed during the handshake");
     close_link(link, why);
 }
 

@@ -104,8 +104,7 @@ static bool split_listen(const char *listen, char host[static ADDRESS_SIZE],
     const char *colon = strrchr(listen, ':');
     char other[ADDRESS_SIZE];
 
-    if (colon == NULL || strcmp(colon, ":0") != 0)
-        return address_split(listen, host, port);
+    if (colon == NULL || strcmp(colon, ":0") != 0) return address_split(listen, host, port);
     if (strlen(listen) + 1 > sizeof other) return false;
     memcpy(other, listen, (size_t)(colon - listen));
     memcpy(other + (colon - listen), ":1", 3);
@@ -247,8 +246,7 @@ enum hf_code links_new(struct loop *loop, struct member_home *member,
     made->self = member->certificate.id;
     authority_fingerprint(&member->ring.authority, &made->fingerprint);
     rc = tls_context_new(member->identity, TLS_SERVER, &made->server, err);
-    if (rc == HF_OK)
-        rc = tls_context_new(member->identity, TLS_CLIENT, &made->client, err);
+    if (rc == HF_OK) rc = tls_context_new(member->identity, TLS_CLIENT, &made->client, err);
     made->resolver = resolver_new(loop);
     made->tick = event_new(loop_base(loop), -1, EV_PERSIST, on_tick, made);
     if (rc == HF_OK && (made->resolver == NULL || made->tick == NULL ||

@@ -30,11 +30,12 @@
 #define LINK_SILENCE_MS 30000u /* ... and given up */
 #define LINK_LINGER_MS  10000u
 #define LINK_QUEUE_MAX \
-    (64u * 1024u * 1024u)         /* bytes waiting for one peer; beyond: dropped */
-#define LINK_STRANGERS_MAX 64u    /* connections that have not said who they are; when one
-                                     more comes, the oldest of them is dropped */
-#define LINK_RETRY_MIN_MS  500u   /* after a failed connection; doubles ... */
-#define LINK_RETRY_MAX_MS  30000u /* ... up to this.  New addresses of a peer reset it. */
+    (64u * 1024u * 1024u) /* bytes waiting for one peer; beyond: dropped */
+#define LINK_STRANGERS_MAX                                                                \
+    64u                          /* connections that have not said who they are; when one \
+                                    more comes, the oldest of them is dropped */
+#define LINK_RETRY_MIN_MS 500u   /* after a failed connection; doubles ... */
+#define LINK_RETRY_MAX_MS 30000u /* ... up to this.  New addresses of a peer reset it. */
 
 struct links; /* opaque */
 

@@ -94,8 +94,7 @@ static void take_waiting(struct peer *peer, struct conn *conn)
         struct waiting *waiting = peer->first;
 
         peer->first = waiting->next;
-        if (conn != NULL)
-            conn_send(conn, waiting->header, waiting->n, waiting->payload);
+        if (conn != NULL) conn_send(conn, waiting->header, waiting->n, waiting->payload);
         hf_buffer_unref(waiting->payload);
         free(waiting);
     }

@@ -22,13 +22,13 @@ struct conn {
     struct links *links;
     struct link *link;
     enum conn_state state;
-    bool ours;           /* opened by this node */
-    struct peer *peer;   /* NULL: a stranger or guest */
-    struct hf_id guest;  /* GUEST: its node id; zero: refused */
-    uint64_t until_ms;   /* GUEST, RETIRED: closed then */
-    uint64_t pinged_ms;  /* UP: when it was last asked */
-    bool dropped;        /* to be closed at the next turn */
-    char why[176];       /* it is closed, when this end does it; else "" */
+    bool ours;          /* opened by this node */
+    struct peer *peer;  /* NULL: a stranger or guest */
+    struct hf_id guest; /* GUEST: its node id; zero: refused */
+    uint64_t until_ms;  /* GUEST, RETIRED: closed then */
+    uint64_t pinged_ms; /* UP: when it was last asked */
+    bool dropped;       /* to be closed at the next turn */
+    char why[176];      /* it is closed, when this end does it; else "" */
 };
 
 /* A frame that waits for a link. */
@@ -62,7 +62,7 @@ struct links {
     struct resolver *resolver;
     struct evconnlistener *listener;
     struct event *tick;
-    struct conn *conns; /* newest first */
+    struct conn *conns;  /* newest first */
     struct peer **peers; /* in ascending order of node id */
     size_t peer_count, peer_capacity;
     size_t strangers;

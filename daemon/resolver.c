@@ -95,7 +95,8 @@ void resolver_start(struct resolver *resolver, const char *address, resolver_don
     memcpy(question->address, address, strnlen(address, ADDRESS_SIZE - 1));
     resolver->questions = question;
     if (resolver->pending++ < RESOLVER_PENDING_MAX)
-        hf_pool_submit(resolver->pool, look_up, question); /* does not wait: there is room */
+        hf_pool_submit(resolver->pool, look_up,
+                       question); /* does not wait: there is room */
     else
         loop_post(resolver->loop, tell, question);
 }
