@@ -4,8 +4,8 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "snapshot/build.h"
-#include "snapshot/chunker.h"
 #include "snapshot/fetch.h"
+#include "snapshot/file_read.h"
 #include "snapshot/index.h"
 #include "snapshot/own_head.h"
 #include "snapshot/paths.h"
@@ -17,7 +17,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define READ_SIZE      (4u * 1024u * 1024u)
 #define FETCH_FRAMES   16u
 #define PATH_SHOWN_MAX 8192u
 
@@ -42,13 +41,12 @@ struct run {
     struct index *index;
     struct packer *packer;
     struct build *build;
-    struct chunker chunker;
+    struct file_reader reader;
     struct walk_owners *owners;
     struct catalog catalog;
     struct snapshot parent;
     bool has_parent;
     struct path_node paths;
-    uint8_t *buffer; /* READ_SIZE */
     char path[PATH_SHOWN_MAX];
     struct level *top;
     size_t targets_found;
@@ -121,79 +119,10 @@ static bool stream_safe(struct run *run, const struct stream_root *root)
 
 /* ---- files ---- */
 
-struct reading {
-    int fd;
-    size_t have; /* bytes in the buffer */
-    bool end;
-};
-
-static enum hf_code fill(struct run *run, struct reading *r, struct hf_err *err)
-{
-    while (!r->end && r->have < READ_SIZE) {
-        ssize_t n = read(r->fd, run->buffer + r->have, READ_SIZE - r->have);
-
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return hf_fail_errno(err, errno, "read");
-        if (n == 0) r->end = true;
-        r->have += (size_t)n;
-        run->result->counts.bytes_read += (uint64_t)n;
-    }
-    return HF_OK;
-}
-
-/* Chunks what is in the buffer, all of it when the file has ended. */
-static enum hf_code chunk_buffer(struct run *run, struct reading *r,
-                                 struct stream_writer *writer, struct hf_err *err)
-{
-    size_t at = 0;
-
-    while (at < r->have && (r->end || r->have - at >= CHUNK_SIZE_MAX)) {
-        size_t n = chunker_cut(&run->chunker, run->buffer + at, r->have - at);
-        struct packed packed;
-        enum hf_code rc = packer_add(run->packer, run->buffer + at, n, &packed, err);
-
-        if (rc == HF_OK) rc = stream_writer_add(writer, n, &packed, err);
-        if (rc != HF_OK) return rc;
-        at += n;
-    }
-    memmove(run->buffer, run->buffer + at, r->have - at);
-    r->have -= at;
-    return HF_OK;
-}
-
-/* Reads a file once.  *fatal: the store failed, rather than the file. */
-static enum hf_code read_file(struct run *run, int fd, struct tree_entry *entry,
-                              struct stream_writer *writer, uint8_t *small, bool *fatal,
-                              struct hf_err *err)
-{
-    struct reading r = {.fd = fd};
-    enum hf_code rc = fill(run, &r, err);
-
-    *fatal = false;
-    if (rc == HF_OK && r.end && r.have <= TREE_INLINE_MAX) {
-        memcpy(small, run->buffer, r.have);
-        entry->content = (struct span){small, r.have};
-        entry->size = r.have;
-        return HF_OK;
-    }
-    while (rc == HF_OK && r.have > 0) {
-        rc = chunk_buffer(run, &r, writer, err);
-        *fatal = rc != HF_OK;
-        if (rc == HF_OK && !r.end) rc = fill(run, &r, err);
-        if (cancelled(run)) {
-            *fatal = true;
-            return hf_fail(err, HF_CANCELLED, "interrupted");
-        }
-    }
-    entry->size = writer->size;
-    return rc;
-}
-
 /* Reads a file, once more if it changed meanwhile, and adds its entry. */
 static enum hf_code add_file(struct run *run, struct level *level, const char *name,
                              struct tree_entry *entry, struct hf_err *err)
 {
-    uint8_t small[TREE_INLINE_MAX];
     struct span name_span = entry->name;
     struct stream_writer writer;
     bool fatal = false;
@@ -210,7 +139,7 @@ static enum hf_code add_file(struct run *run, struct level *level, const char *n
         stream_writer_init(&writer, run->packer);
         rc = walk_open_file(level->fd, name, &fd, err);
         if (rc != HF_OK) break;
-        rc = read_file(run, fd, entry, &writer, small, &fatal, err);
+        rc = file_reader_read(&run->reader, fd, entry, &writer, &fatal, err);
         (void)close(fd);
         if (rc != HF_OK) break;
         inline_content = entry->content.bytes != NULL;
@@ -292,6 +221,7 @@ static enum hf_code add_other(struct run *run, struct level *level, const char *
                 entry->device_major == old->device_major &&
                 entry->device_minor == old->device_minor;
     size_t item;
+    enum hf_code rc;
 
     if (entry->type == TREE_SYMLINK) {
         ssize_t n = readlinkat(level->fd, name, (char *)target, sizeof target);
@@ -306,7 +236,9 @@ static enum hf_code add_other(struct run *run, struct level *level, const char *
         same = same && tree_name_compare(entry->target, old->target) == 0;
     }
     run->result->counts.totals.others++;
-    return build_dir_add(level->dir, entry, same, &item, err);
+    rc = build_dir_add(level->dir, entry, same, &item, err);
+    entry->target = (struct span){0}; /* it was copied */
+    return rc;
 }
 
 /* ---- directories ---- */
@@ -523,30 +455,6 @@ static enum hf_code take_paths(struct run *run, struct hf_err *err)
     return HF_OK;
 }
 
-/* Ordinals of a day are given once and never change. */
-static uint32_t next_ordinal(const struct catalog *catalog, const struct snapshot *s)
-{
-    struct catalog_entry now = {.time_ns = s->time_ns, .utc_offset_s = s->utc_offset_s};
-    char day[16];
-    char year[16];
-    uint32_t ordinal = 0;
-
-    catalog_entry_day(&now, day, year);
-    for (size_t i = 0; i < catalog->count; i++) {
-        struct catalog_entry other = catalog->entries[i];
-        char other_day[16];
-        char other_year[16];
-
-        other.ordinal = 0;
-        catalog_entry_day(&other, other_day, other_year);
-        if (strcmp(day, other_day) == 0 && strcmp(year, other_year) == 0 &&
-            strcmp(s->host_name, other.host_name) == 0 &&
-            catalog->entries[i].ordinal >= ordinal)
-            ordinal = catalog->entries[i].ordinal + 1;
-    }
-    return ordinal;
-}
-
 static enum hf_code describe(struct run *run, struct hf_err *err)
 {
     const struct backup_options *o = run->options;
@@ -559,7 +467,7 @@ static enum hf_code describe(struct run *run, struct hf_err *err)
                    o->host_name != NULL ? o->host_name : o->vault->host_name);
     s->time_ns = o->time_ns;
     s->utc_offset_s = o->utc_offset_s;
-    s->ordinal = next_ordinal(&run->catalog, s);
+    s->ordinal = catalog_next_ordinal(&run->catalog, s);
     s->has_parent = run->has_parent;
     s->parent = run->parent.id;
     return copy_strings(o->tags, o->tag_count, &s->tags, &s->tag_count, err);
@@ -572,12 +480,10 @@ static enum hf_code open_run(struct run *run, struct hf_err *err)
     bool fresh;
     enum hf_code rc;
 
-    run->buffer = malloc(READ_SIZE);
     run->fetcher = fetcher_new(o->store, FETCH_FRAMES);
     run->owners = walk_owners_new();
-    if (run->buffer == NULL || run->fetcher == NULL || run->owners == NULL)
+    if (run->fetcher == NULL || run->owners == NULL)
         return hf_fail(err, HF_NO_MEMORY, "backup: out of memory");
-    chunker_init(&run->chunker, o->keys->chunker);
     rc = own_head_open(o->store, run->fetcher, o->vault, o->keys, o->state_fd,
                        &run->catalog, err);
     if (rc != HF_OK) return rc;
@@ -600,7 +506,11 @@ static enum hf_code open_run(struct run *run, struct hf_err *err)
     }
     config.index = run->index;
     rc = packer_new(&config, &run->packer, err);
+    if (rc == HF_OK)
+        rc = file_reader_init(&run->reader, run->packer, o->keys->chunker, err);
     if (rc != HF_OK) return rc;
+    run->reader.cancelled = o->cancelled;
+    run->reader.arg = o->arg;
     run->build = build_new(run->packer);
     if (run->build == NULL) return hf_fail(err, HF_NO_MEMORY, "backup: out of memory");
     block_store_begin(o->store, run->catalog.seq + 1);
@@ -670,7 +580,8 @@ static void close_run(struct run *run)
     catalog_done(&run->catalog);
     snapshot_done(&run->parent);
     path_node_done(&run->paths);
-    free(run->buffer);
+    run->result->counts.bytes_read = run->reader.bytes_read;
+    file_reader_done(&run->reader);
 }
 
 enum hf_code backup_run(const struct backup_options *options, struct backup_result *result,

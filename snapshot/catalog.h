@@ -112,6 +112,11 @@ HF_MUST_CHECK enum hf_code vault_view_find(const struct vault_view *view, const 
 void catalog_entry_day(const struct catalog_entry *entry, char day[static 16],
                        char year[static 16]);
 
+/* The ordinal of a snapshot whose time and host name are set: the first that is free on its
+ * day.  It is given once and never changes. */
+uint32_t catalog_next_ordinal(const struct catalog *catalog,
+                              const struct snapshot *snapshot);
+
 /* ---- writing; the packer's thread ---- */
 
 /* Writes the snapshot into the tree lane: sets snapshot->id and its place. `root` is ready.

@@ -80,6 +80,31 @@ void catalog_entry_day(const struct catalog_entry *entry, char day[static 16],
     if (entry->ordinal > 0) (void)snprintf(day + n, (size_t)(16 - n), "%u", entry->ordinal);
 }
 
+uint32_t catalog_next_ordinal(const struct catalog *catalog,
+                              const struct snapshot *snapshot)
+{
+    struct catalog_entry now = {.time_ns = snapshot->time_ns,
+                                .utc_offset_s = snapshot->utc_offset_s};
+    char day[16];
+    char year[16];
+    uint32_t ordinal = 0;
+
+    catalog_entry_day(&now, day, year);
+    for (size_t i = 0; i < catalog->count; i++) {
+        struct catalog_entry other = catalog->entries[i];
+        char other_day[16];
+        char other_year[16];
+
+        other.ordinal = 0;
+        catalog_entry_day(&other, other_day, other_year);
+        if (strcmp(day, other_day) == 0 && strcmp(year, other_year) == 0 &&
+            strcmp(snapshot->host_name, other.host_name) == 0 &&
+            catalog->entries[i].ordinal >= ordinal)
+            ordinal = catalog->entries[i].ordinal + 1;
+    }
+    return ordinal;
+}
+
 /* ---- names ---- */
 
 struct search {

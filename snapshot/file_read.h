@@ -1,0 +1,42 @@
+/* file_read.h - one file's bytes into chunks, or into its entry when there are few. */
+#ifndef HOLDFAST_SNAPSHOT_FILE_READ_H
+#define HOLDFAST_SNAPSHOT_FILE_READ_H
+
+#include "base/err.h"
+#include "snapshot/chunker.h"
+#include "snapshot/packer.h"
+#include "snapshot/stream.h"
+#include "snapshot/tree.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What a run reads all its files with.  One thread, the packer's. */
+struct file_reader {
+    struct packer *packer; /* borrowed */
+    struct chunker chunker;
+    uint8_t *buffer;
+    uint64_t bytes_read;            /* of all files so far */
+    uint8_t small[TREE_INLINE_MAX]; /* the content of the file read last, if it is small */
+    bool (*cancelled)(void *arg);   /* asked now and then; may be NULL */
+    void *arg;
+};
+
+/* HF_NO_MEMORY.  cancelled and arg are the caller's to set. */
+HF_MUST_CHECK enum hf_code file_reader_init(struct file_reader *reader,
+                                            struct packer *packer,
+                                            const uint8_t chunker_key[static 32],
+                                            struct hf_err *err);
+/* A zeroed struct is allowed. */
+void file_reader_done(struct file_reader *reader);
+
+/* Reads fd to its end: sets entry->size and, for TREE_INLINE_MAX bytes or less,
+ * entry->content (borrowed until the next call); else adds the chunks to `stream`, which is
+ * empty.  When it fails, *fatal tells that it was the store, memory or the user rather than
+ * the file. */
+HF_MUST_CHECK enum hf_code file_reader_read(struct file_reader *reader, int fd,
+                                            struct tree_entry *entry,
+                                            struct stream_writer *stream, bool *fatal,
+                                            struct hf_err *err);
+
+#endif
