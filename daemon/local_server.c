@@ -3,19 +3,12 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "daemon/local_answer.h"
-#include "daemon/local_reader.h"
+#include "daemon/local_conn.h"
 #include "daemon/local_socket.h"
 
-#include <errno.h>
-#include <event2/buffer.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
-#define BURST_MAX      ((size_t)1 << 20) /* bytes read before others have their turn */
-#define IOVECS_MAX     64
 #define ACCEPT_WAIT_MS 1000u /* after running out of descriptors */
 
 enum client_state { CLIENT_READING, CLIENT_QUEUED, CLIENT_RUNNING, CLIENT_WRITING };
@@ -25,12 +18,9 @@ struct client {
     struct client *next;         /* in the list of all */
     struct client *behind;       /* in the queue */
     enum client_state state;
-    int fd;
-    struct event *readable, *writable;
-    struct local_reader reader;
-    struct evbuffer *out;
+    struct local_conn *conn;
     bool admitted; /* counts in operations and bytes_held */
-    size_t held;
+    size_t held;   /* bytes, once the header is there */
 };
 
 struct local_server {
@@ -46,49 +36,20 @@ struct local_server {
     size_t operations, bytes_held;
 };
 
-static void wait_to_read(struct client *client);
-static void on_writable(evutil_socket_t fd, short what, void *arg);
-static void read_more(struct client *client);
+/* ---- admission ---- */
 
-/* ---- clients come and go ---- */
-
-static void client_free(struct client *client)
+/* Bytes that the request will hold; SIZE_MAX: it needs no admission. */
+static size_t cost(const struct local_reader *reader)
 {
-    if (client->readable != NULL) event_free(client->readable);
-    if (client->writable != NULL) event_free(client->writable);
-    if (client->out != NULL) evbuffer_free(client->out);
-    local_reader_done(&client->reader);
-    (void)close(client->fd);
-    free(client);
+    switch ((int)reader->request.kind) {
+    case LOCAL_INFO:
+    case LOCAL_ADMIN: return SIZE_MAX;
+    case LOCAL_GET: return CODE_BLOCK_SIZE_MAX;
+    default: return local_reader_parts_size(reader);
+    }
 }
 
-static void wait_to_accept(struct local_server *server)
-{
-    if (!server->quiescing && server->client_count < LOCAL_CLIENTS_MAX)
-        (void)event_add(server->acceptable, NULL);
-}
-
-static void leave_queue(struct local_server *server, const struct client *client)
-{
-    struct client **at = &server->first_queued;
-
-    while (*at != NULL && *at != client)
-        at = &(*at)->behind;
-    if (*at == NULL) return;
-    *at = client->behind;
-    if (*at == NULL) server->last_queued = at;
-}
-
-static void release(struct client *client)
-{
-    struct local_server *server = client->server;
-
-    if (!client->admitted) return;
-    client->admitted = false;
-    server->operations--;
-    server->bytes_held -= client->held;
-}
-
+/* What is larger than all that may be held goes alone. */
 static bool fits(const struct local_server *server, size_t size)
 {
     return server->operations < LOCAL_OPERATIONS_MAX &&
@@ -103,6 +64,25 @@ static void admit(struct client *client)
     client->server->bytes_held += client->held;
 }
 
+static void release(struct client *client)
+{
+    if (!client->admitted) return;
+    client->admitted = false;
+    client->server->operations--;
+    client->server->bytes_held -= client->held;
+}
+
+static void leave_queue(struct local_server *server, const struct client *client)
+{
+    struct client **at = &server->first_queued;
+
+    while (*at != NULL && *at != client)
+        at = &(*at)->behind;
+    if (*at == NULL) return;
+    *at = client->behind;
+    if (*at == NULL) server->last_queued = at;
+}
+
 /* Lets those in that wait, as long as the first one fits: nobody overtakes. */
 static void admit_queued(struct local_server *server)
 {
@@ -112,9 +92,35 @@ static void admit_queued(struct local_server *server)
         leave_queue(server, client);
         admit(client);
         client->state = CLIENT_READING;
-        /* Not read_more: that could end in this function again. */
-        event_active(client->readable, EV_READ, 0);
+        local_conn_go_on(client->conn);
     }
+}
+
+static bool on_header(void *arg)
+{
+    struct client *client = arg;
+    struct local_server *server = client->server;
+    size_t size = cost(local_conn_reader(client->conn));
+
+    if (size == SIZE_MAX) return true;
+    client->held = size;
+    if (server->first_queued == NULL && fits(server, size)) {
+        admit(client);
+        return true;
+    }
+    client->state = CLIENT_QUEUED;
+    client->behind = NULL;
+    *server->last_queued = client;
+    server->last_queued = &client->behind;
+    return false;
+}
+
+/* ---- clients go ---- */
+
+static void wait_to_accept(struct local_server *server)
+{
+    if (!server->quiescing && server->client_count < LOCAL_CLIENTS_MAX)
+        (void)event_add(server->acceptable, NULL);
 }
 
 /* Not while its operation runs: the keeper still has it. */
@@ -129,111 +135,39 @@ static void client_close(struct client *client)
     server->client_count--;
     leave_queue(server, client);
     release(client);
-    client_free(client);
+    local_conn_free(client->conn);
+    free(client);
     wait_to_accept(server);
     admit_queued(server);
 }
 
-/* ---- writing ---- */
-
-static void drop_reference(const void *bytes, size_t n, void *owner)
+static void on_closed(void *arg)
 {
-    (void)bytes;
-    (void)n;
-    hf_buffer_unref(owner);
+    client_close(arg);
 }
 
-static bool queue_answer(struct evbuffer *out, const struct local_answer *answer)
+static bool on_replied(void *arg)
 {
-    uint8_t header[4 + LOCAL_HEADER_MAX];
-    struct hf_writer w = hf_writer_init(header + 4, LOCAL_HEADER_MAX);
-    size_t n;
-
-    local_reply_put(&w, &answer->reply);
-    n = hf_writer_size(&w);
-    for (unsigned i = 0; i < 4; i++)
-        header[i] = (uint8_t)(n >> (24 - 8 * i));
-    if (n == 0 || evbuffer_add(out, header, 4 + n) != 0) return false;
-    for (size_t i = 0; i < answer->reply.part_count; i++) {
-        struct hf_buffer *owner = hf_buffer_ref(answer->parts[i].owner);
-
-        if (answer->reply.sizes[i] > 0 &&
-            evbuffer_add_reference(out, answer->parts[i].b, answer->reply.sizes[i],
-                                   drop_reference, owner) == 0)
-            continue;
-        hf_buffer_unref(owner);
-        if (answer->reply.sizes[i] > 0) return false;
-    }
-    return true;
-}
-
-/* The reply is out: the next request. */
-static void finish(struct client *client)
-{
+    struct client *client = arg;
     struct local_server *server = client->server;
 
     release(client);
-    local_reader_next(&client->reader);
     client->state = CLIENT_READING;
     if (server->quiescing) {
         client_close(client);
-        return;
+        return false;
     }
-    wait_to_read(client);
     admit_queued(server);
-}
-
-static void write_more(struct client *client)
-{
-    struct evbuffer_iovec iov[IOVECS_MAX];
-    struct msghdr m = {.msg_iov = iov};
-    ssize_t n;
-
-    while (evbuffer_get_length(client->out) > 0) {
-        int count = evbuffer_peek(client->out, -1, NULL, iov, IOVECS_MAX);
-
-        m.msg_iovlen = (size_t)(count < IOVECS_MAX ? count : IOVECS_MAX);
-        n = sendmsg(client->fd, &m, MSG_NOSIGNAL); /* evbuffer_write would raise SIGPIPE */
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0 && errno == EAGAIN) {
-            (void)event_add(client->writable, &client->server->stall);
-            return;
-        }
-        if (n < 0) { /* it has gone away */
-            client_close(client);
-            return;
-        }
-        (void)evbuffer_drain(client->out, (size_t)n);
-    }
-    finish(client);
-}
-
-static void on_writable(evutil_socket_t fd, short what, void *arg)
-{
-    struct client *client = arg;
-
-    (void)fd;
-    if (what & EV_TIMEOUT) {
-        hf_log(HF_LOG_WARN, "local", "a program does not take its answer; it was closed");
-        client_close(client);
-        return;
-    }
-    write_more(client);
-}
-
-static void reply(struct client *client, struct local_answer *answer)
-{
-    bool queued = queue_answer(client->out, answer);
-
-    local_answer_done(answer);
-    client->state = CLIENT_WRITING;
-    if (queued)
-        write_more(client);
-    else
-        client_close(client);
+    return true;
 }
 
 /* ---- running ---- */
+
+static void reply(struct client *client, struct local_answer *answer)
+{
+    client->state = CLIENT_WRITING;
+    local_conn_reply(client->conn, answer);
+}
 
 static void on_done(void *arg, const struct dht_action *done)
 {
@@ -241,10 +175,11 @@ static void on_done(void *arg, const struct dht_action *done)
     struct local_answer answer;
 
     if (client->server == NULL) {
-        client_free(client);
+        local_conn_free(client->conn);
+        free(client);
         return;
     }
-    local_answer_init(&answer, client->reader.request.kind, done);
+    local_answer_init(&answer, local_conn_reader(client->conn)->request.kind, done);
     reply(client, &answer);
 }
 
@@ -288,7 +223,8 @@ static enum hf_code add_json(struct local_answer *answer, const json_t *json,
 static void run_admin(struct client *client)
 {
     const struct local_server_config *config = &client->server->config;
-    const struct hf_buffer *part = client->reader.parts[0];
+    const struct local_reader *reader = local_conn_reader(client->conn);
+    const struct hf_buffer *part = reader->parts[0];
     json_t *arguments =
         json_loadb((const char *)part->b, part->size, JSON_REJECT_DUPLICATES, NULL);
     json_t *result = NULL;
@@ -298,8 +234,7 @@ static void run_admin(struct client *client)
 
     local_answer_plain(&answer, HF_OK, "");
     if (json_is_object(arguments)) {
-        result =
-            config->admin(config->admin_arg, client->reader.request.verb, arguments, &err);
+        result = config->admin(config->admin_arg, reader->request.verb, arguments, &err);
         rc = result == NULL ? err.code : add_json(&answer, result, &err);
     }
     if (rc != HF_OK) {
@@ -313,7 +248,7 @@ static void run_admin(struct client *client)
 
 static void run_operation(struct client *client)
 {
-    struct local_reader *reader = &client->reader;
+    struct local_reader *reader = local_conn_reader(client->conn);
     struct dht_event event = {.vault = reader->request.vault};
 
     switch (reader->request.kind) {
@@ -346,138 +281,42 @@ static void run_operation(struct client *client)
     local_reader_done(reader); /* a fragment is freed when its holder has it */
 }
 
-static void run(struct client *client)
+static void on_request(void *arg)
 {
-    switch ((int)client->reader.request.kind) {
+    struct client *client = arg;
+
+    switch ((int)local_conn_reader(client->conn)->request.kind) {
     case LOCAL_INFO: run_info(client); break;
     case LOCAL_ADMIN: run_admin(client); break;
     default: run_operation(client);
     }
 }
 
-/* ---- reading ---- */
-
-static void wait_to_read(struct client *client)
-{
-    bool idle = local_reader_idle(&client->reader);
-
-    (void)event_add(client->readable, idle ? NULL : &client->server->stall);
-}
-
-/* Bytes that the request will hold; SIZE_MAX: it needs no admission. */
-static size_t cost(const struct local_reader *reader)
-{
-    switch ((int)reader->request.kind) {
-    case LOCAL_INFO:
-    case LOCAL_ADMIN: return SIZE_MAX;
-    case LOCAL_GET: return CODE_BLOCK_SIZE_MAX;
-    default: return local_reader_parts_size(reader);
-    }
-}
-
-/* The header is there.  False: it has to wait. */
-static bool may_go_on(struct client *client)
-{
-    struct local_server *server = client->server;
-    size_t size = cost(&client->reader);
-
-    if (size == SIZE_MAX) return true;
-    client->held = size;
-    if (server->first_queued == NULL && fits(server, size)) {
-        admit(client);
-        return true;
-    }
-    client->state = CLIENT_QUEUED;
-    client->behind = NULL;
-    *server->last_queued = client;
-    server->last_queued = &client->behind;
-    return false;
-}
-
-/* Reads once.  False: nothing more is to be read now (and the client may be gone). */
-static bool read_once(struct client *client, size_t *left)
-{
-    bool had_header = client->reader.state > LOCAL_READER_HEADER;
-    struct hf_err err;
-    uint8_t *at;
-    size_t size;
-    enum hf_code rc = local_reader_room(&client->reader, &at, &size, &err);
-    ssize_t n;
-
-    if (rc != HF_OK) goto bad;
-    n = read(client->fd, at, size < *left ? size : *left);
-    if (n < 0 && errno == EINTR) return true;
-    if (n < 0 && errno == EAGAIN) {
-        wait_to_read(client);
-        return false;
-    }
-    if (n <= 0) {
-        client_close(client);
-        return false;
-    }
-    *left -= (size_t)n;
-    rc = local_reader_took(&client->reader, (size_t)n, &err);
-    if (rc != HF_OK) goto bad;
-    return had_header || client->reader.state <= LOCAL_READER_HEADER || may_go_on(client);
-bad:
-    hf_log(HF_LOG_WARN, "local", "a program's request is no good (%s); it was closed",
-           err.msg);
-    client_close(client);
-    return false;
-}
-
-static void read_more(struct client *client)
-{
-    size_t left = BURST_MAX;
-
-    while (client->reader.state != LOCAL_READER_WHOLE) {
-        if (left == 0) {
-            event_active(client->readable, EV_READ, 0);
-            return;
-        }
-        if (!read_once(client, &left)) return;
-    }
-    run(client);
-}
-
-static void on_readable(evutil_socket_t fd, short what, void *arg)
-{
-    struct client *client = arg;
-
-    (void)fd;
-    if ((what & EV_READ) == 0) {
-        hf_log(HF_LOG_WARN, "local", "a program stopped within a request; it was closed");
-        client_close(client);
-        return;
-    }
-    read_more(client);
-}
-
 /* ---- the server ---- */
 
 static bool client_new(struct local_server *server, int fd)
 {
-    struct event_base *base = loop_base(server->config.loop);
     struct client *client = hf_alloc_array(1, sizeof *client);
+    struct local_conn_events events = {.header = on_header,
+                                       .request = on_request,
+                                       .replied = on_replied,
+                                       .closed = on_closed,
+                                       .arg = client};
 
     if (client == NULL) {
         (void)close(fd);
         return false;
     }
     client->server = server;
-    client->fd = fd;
-    local_reader_init(&client->reader);
-    client->readable = event_new(base, fd, EV_READ, on_readable, client);
-    client->writable = event_new(base, fd, EV_WRITE, on_writable, client);
-    client->out = evbuffer_new();
-    if (client->readable == NULL || client->writable == NULL || client->out == NULL) {
-        client_free(client);
+    client->conn =
+        local_conn_new(loop_base(server->config.loop), fd, &server->stall, &events);
+    if (client->conn == NULL) {
+        free(client);
         return false;
     }
     client->next = server->clients;
     server->clients = client;
     server->client_count++;
-    wait_to_read(client);
     return true;
 }
 

@@ -6,7 +6,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/record.h"
-#include "dht/lists.h"
+#include "daemon/damage.h"
+#include "daemon/fragments.h"
+#include "daemon/inventory.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -14,18 +16,15 @@
 
 #define REMIND_MS    600000u /* a failure that lasts is told again */
 #define STRIPES      16u
-#define ATTEMPTS_MAX 8u                /* at an entry that is replaced while it is read */
-#define KEY_BLOCK    (1u + HF_ID_SIZE) /* where the block id stands in a fragment's key */
-#define KEY_TAIL     (KEY_BLOCK + HF_ID_SIZE) /* generation and index */
+#define ATTEMPTS_MAX 8u /* at an entry that is replaced while it is read */
 
 struct shelf {
     struct segment_log *log;
+    struct damage *damage;
     pthread_mutex_t stripes[STRIPES]; /* by slot: one record at a time is judged and put */
 
-    pthread_mutex_t damage_mutex;              /* guards the rest of the block */
-    struct log_key damaged[SHELF_DAMAGED_MAX]; /* size 0: a free place */
-    size_t next_damaged;
-    enum hf_code failure; /* that was logged last, or HF_OK */
+    pthread_mutex_t failure_mutex; /* guards the rest of the block */
+    enum hf_code failure;          /* that was logged last, or HF_OK */
     uint64_t failed_ms;
 
     pthread_mutex_t room_mutex; /* guards the rest */
@@ -39,10 +38,15 @@ struct shelf *shelf_new(struct segment_log *log)
     struct shelf *shelf = hf_alloc_array(1, sizeof *shelf);
 
     if (shelf == NULL) return NULL;
+    shelf->damage = damage_new();
+    if (shelf->damage == NULL) {
+        free(shelf);
+        return NULL;
+    }
     shelf->log = log;
     for (size_t i = 0; i < STRIPES; i++)
         (void)pthread_mutex_init(&shelf->stripes[i], NULL);
-    (void)pthread_mutex_init(&shelf->damage_mutex, NULL);
+    (void)pthread_mutex_init(&shelf->failure_mutex, NULL);
     (void)pthread_mutex_init(&shelf->room_mutex, NULL);
     (void)pthread_cond_init(&shelf->room, NULL);
     return shelf;
@@ -53,9 +57,10 @@ void shelf_free(struct shelf *shelf)
     if (shelf == NULL) return;
     for (size_t i = 0; i < STRIPES; i++)
         (void)pthread_mutex_destroy(&shelf->stripes[i]);
-    (void)pthread_mutex_destroy(&shelf->damage_mutex);
+    (void)pthread_mutex_destroy(&shelf->failure_mutex);
     (void)pthread_mutex_destroy(&shelf->room_mutex);
     (void)pthread_cond_destroy(&shelf->room);
+    damage_free(shelf->damage);
     free(shelf);
 }
 
@@ -96,78 +101,6 @@ void shelf_end(struct shelf *shelf)
     (void)pthread_mutex_unlock(&shelf->room_mutex);
 }
 
-/* ---- damage ---- */
-
-static struct log_key *find_damaged(struct shelf *shelf, const struct log_key *key)
-{
-    for (size_t i = 0; i < SHELF_DAMAGED_MAX; i++)
-        if (shelf->damaged[i].size > 0 && log_key_compare(&shelf->damaged[i], key) == 0)
-            return &shelf->damaged[i];
-    return NULL;
-}
-
-static bool is_damaged(struct shelf *shelf, const struct log_key *key)
-{
-    bool damaged;
-
-    (void)pthread_mutex_lock(&shelf->damage_mutex);
-    damaged = find_damaged(shelf, key) != NULL;
-    (void)pthread_mutex_unlock(&shelf->damage_mutex);
-    return damaged;
-}
-
-static void is_sound(struct shelf *shelf, const struct log_key *key)
-{
-    struct log_key *place;
-
-    (void)pthread_mutex_lock(&shelf->damage_mutex);
-    place = find_damaged(shelf, key);
-    if (place != NULL) place->size = 0;
-    (void)pthread_mutex_unlock(&shelf->damage_mutex);
-}
-
-static uint32_t generation_of(const struct log_key *key)
-{
-    const uint8_t *b = key->b + KEY_TAIL;
-
-    return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
-}
-
-static uint32_t index_of(const struct log_key *key)
-{
-    return (uint32_t)key->b[KEY_TAIL + 4] << 8 | key->b[KEY_TAIL + 5];
-}
-
-/* Remembers it; one line for each, until it is replaced. */
-static void found_damaged(struct shelf *shelf, const struct log_key *key, const char *why)
-{
-    char hex[HF_ID_HEX_SIZE];
-    struct hf_id id; /* of the block or, of a record, the vault */
-    bool known;
-
-    (void)pthread_mutex_lock(&shelf->damage_mutex);
-    known = find_damaged(shelf, key) != NULL;
-    if (!known) {
-        shelf->damaged[shelf->next_damaged] = *key;
-        shelf->next_damaged = (shelf->next_damaged + 1) % SHELF_DAMAGED_MAX;
-    }
-    (void)pthread_mutex_unlock(&shelf->damage_mutex);
-    if (known) return;
-    if (key->b[0] == LOG_FRAGMENT) {
-        memcpy(id.b, key->b + KEY_BLOCK, sizeof id.b);
-        hf_log(HF_LOG_WARN, "store",
-               "fragment %u of block %s, held for others, is damaged on this disk (%s); it "
-               "is not given out",
-               index_of(key), hf_id_hex(&id, hex), why);
-    } else {
-        memcpy(id.b, key->b + 1, sizeof id.b);
-        hf_log(HF_LOG_WARN, "store",
-               "a record of vault %s, held for others, is damaged on this disk (%s); it is "
-               "not given out",
-               hf_id_hex(&id, hex), why);
-    }
-}
-
 /* One line when stores fail, and again after a while if they still do. */
 static void note_store(struct shelf *shelf, enum hf_code code, const char *why)
 {
@@ -175,13 +108,13 @@ static void note_store(struct shelf *shelf, enum hf_code code, const char *why)
     bool news;
 
     if (code == HF_OK) return;
-    (void)pthread_mutex_lock(&shelf->damage_mutex);
+    (void)pthread_mutex_lock(&shelf->failure_mutex);
     news = code != shelf->failure || now_ms - shelf->failed_ms >= REMIND_MS;
     if (news) {
         shelf->failure = code;
         shelf->failed_ms = now_ms;
     }
-    (void)pthread_mutex_unlock(&shelf->damage_mutex);
+    (void)pthread_mutex_unlock(&shelf->failure_mutex);
     if (news) hf_log(HF_LOG_ERROR, "store", "what others send cannot be kept: %s", why);
 }
 
@@ -192,7 +125,7 @@ static enum hf_code put(struct shelf *shelf, const struct log_put *put, struct h
     enum hf_code rc = segment_log_put(shelf->log, put, err);
 
     note_store(shelf, rc, err->msg);
-    if (rc == HF_OK) is_sound(shelf, &put->key);
+    if (rc == HF_OK) damage_mended(shelf->damage, &put->key);
     return rc;
 }
 
@@ -285,48 +218,6 @@ enum hf_code shelf_store(struct shelf *shelf, const struct dht_item *item,
 
 /* ---- loading ---- */
 
-/* The newest fragments of a block that are here: a ring. */
-struct fragments {
-    struct log_key keys[SHELF_FRAGMENTS_MAX];
-    size_t seen;         /* of which the last SHELF_FRAGMENTS_MAX are kept */
-    uint32_t generation; /* 0: any */
-};
-
-static bool collect(void *arg, const struct log_key *key, const struct log_info *info)
-{
-    struct fragments *f = arg;
-
-    (void)info;
-    if (f->generation != 0 && generation_of(key) != f->generation) return true;
-    f->keys[f->seen++ % SHELF_FRAGMENTS_MAX] = *key;
-    return true;
-}
-
-/* HF_OK when there is one, else HF_NOT_FOUND or HF_INCOMPLETE. */
-static enum hf_code list_fragments(struct shelf *shelf, const struct dht_item *wanted,
-                                   struct fragments *f, struct hf_err *err)
-{
-    struct log_key prefix = log_prefix_block(&wanted->vault, &wanted->block);
-    enum hf_code rc;
-
-    f->seen = 0;
-    f->generation = wanted->generation;
-    rc = segment_log_list(shelf->log, &prefix, collect, f, err);
-    if ((rc == HF_OK || rc == HF_INCOMPLETE) && f->seen > 0) return HF_OK;
-    return rc == HF_OK ? hf_fail(err, HF_NOT_FOUND, "no fragment is here") : rc;
-}
-
-/* How many of them were kept, and the i-th newest. */
-static size_t fragments_kept(const struct fragments *f)
-{
-    return f->seen < SHELF_FRAGMENTS_MAX ? f->seen : SHELF_FRAGMENTS_MAX;
-}
-
-static const struct log_key *fragments_newest(const struct fragments *f, size_t i)
-{
-    return &f->keys[(f->seen - 1 - i) % SHELF_FRAGMENTS_MAX];
-}
-
 /* The meta of an entry in a new buffer. */
 static enum hf_code read_meta(struct shelf *shelf, const struct log_key *key,
                               struct hf_buffer **out, struct hf_err *err)
@@ -392,24 +283,25 @@ static enum hf_code load_fragment(struct shelf *shelf, const struct dht_item *wa
                                   struct dht_item *loaded, struct hf_err *err)
 {
     struct fragments f;
-    enum hf_code rc = list_fragments(shelf, wanted, &f, err);
+    enum hf_code rc = fragments_list(shelf->log, &wanted->vault, &wanted->block,
+                                     wanted->generation, &f, err);
 
     if (rc != HF_OK) return rc;
-    for (size_t i = 0; i < fragments_kept(&f); i++) {
-        const struct log_key *key = fragments_newest(&f, i);
+    for (size_t i = 0; i < f.count; i++) {
+        const struct log_key *key = &f.keys[i];
 
         rc = read_fragment(shelf, key, loaded, err);
         if (rc == HF_OK) {
-            is_sound(shelf, key);
+            damage_mended(shelf->damage, key);
             loaded->kind = DHT_ITEM_FRAGMENT;
             loaded->vault = wanted->vault;
             loaded->block = wanted->block;
-            loaded->generation = generation_of(key);
-            loaded->index = index_of(key);
+            loaded->generation = fragment_key_generation(key);
+            loaded->index = fragment_key_index(key);
             return HF_OK;
         }
         if (rc == HF_NO_MEMORY) return rc;
-        if (rc == HF_CORRUPT) found_damaged(shelf, key, err->msg);
+        if (rc == HF_CORRUPT) damage_found(shelf->damage, key, err->msg);
     }
     return rc;
 }
@@ -420,135 +312,25 @@ static enum hf_code load_record(struct shelf *shelf, const struct dht_item *want
     struct log_key key = log_key_record(&wanted->vault, &wanted->host);
     enum hf_code rc = read_meta(shelf, &key, &loaded->payload, err);
 
-    if (rc == HF_CORRUPT) found_damaged(shelf, &key, err->msg);
+    if (rc == HF_CORRUPT) damage_found(shelf->damage, &key, err->msg);
     if (rc != HF_OK) return rc;
     take_room(shelf, loaded->payload->size);
     loaded->kind = DHT_ITEM_RECORD;
     return HF_OK;
 }
 
-struct record_list {
-    struct shelf *shelf;
-    const struct hf_id *vault;
-    struct dht_records records;
-    bool damaged; /* one that is here is missing in it */
-};
-
-static bool add_record(void *arg, const struct log_key *key, const struct log_info *info)
+static enum hf_code load_list(struct shelf *shelf, const struct dht_item *wanted,
+                              struct dht_item *loaded, struct hf_err *err)
 {
-    struct record_list *list = arg;
-    uint8_t meta[LOG_META_MAX];
-    struct hf_err err;
-    size_t n;
-    enum hf_code rc = segment_log_meta(list->shelf->log, key, meta, &n, &err);
+    enum hf_code rc = wanted->kind == DHT_ITEM_RECORDS
+                          ? inventory_records(shelf->log, shelf->damage, &wanted->vault,
+                                              &loaded->payload, err)
+                          : inventory_presence(shelf->log, shelf->damage, &wanted->vault,
+                                               wanted->payload, &loaded->payload, err);
 
-    (void)info;
-    if (rc == HF_OK &&
-        dht_records_add(&list->records, list->vault, meta, n) == DHT_RECORD_INVALID)
-        rc = hf_fail(&err, HF_CORRUPT, "it does not verify");
-    if (rc == HF_CORRUPT) found_damaged(list->shelf, key, err.msg);
-    if (rc != HF_OK) list->damaged = true;
-    return list->records.count < DHT_SLOTS_MAX;
-}
-
-static enum hf_code load_records(struct shelf *shelf, const struct dht_item *wanted,
-                                 struct dht_item *loaded, struct hf_err *err)
-{
-    struct log_key prefix = log_prefix_vault(LOG_RECORD, &wanted->vault);
-    struct record_list *list = hf_alloc_array(1, sizeof *list);
-    enum hf_code rc;
-
-    if (list == NULL) return hf_fail(err, HF_NO_MEMORY, "no memory for records");
-    list->shelf = shelf;
-    list->vault = &wanted->vault;
-    rc = segment_log_list(shelf->log, &prefix, add_record, list, err);
-    if (rc == HF_OK && list->damaged)
-        rc = hf_fail(err, HF_INCOMPLETE, "a record is damaged");
-    if (rc == HF_OK || rc == HF_INCOMPLETE) {
-        loaded->kind = DHT_ITEM_RECORDS;
-        loaded->payload = dht_records_encode(&list->records);
-        if (loaded->payload == NULL)
-            rc = hf_fail(err, HF_NO_MEMORY, "no memory for records");
-        else
-            take_room(shelf, loaded->payload->size);
-    }
-    dht_records_done(&list->records);
-    free(list);
-    return rc;
-}
-
-/* What is here of one block, damaged fragments not counted. */
-static enum hf_code presence_of(struct shelf *shelf, const struct dht_item *block,
-                                struct dht_presence *presence, struct hf_err *err)
-{
-    uint8_t meta[LOG_META_MAX];
-    struct manifest manifest;
-    struct hf_err ignored;
-    struct fragments f;
-    enum hf_code rc = list_fragments(shelf, block, &f, err);
-
-    *presence = (struct dht_presence){0};
-    if (rc == HF_NOT_FOUND) return HF_OK;
-    if (rc != HF_OK) return rc;
-    for (size_t i = 0; i < fragments_kept(&f); i++) {
-        const struct log_key *key = fragments_newest(&f, i);
-        size_t n;
-
-        if (is_damaged(shelf, key) ||
-            segment_log_meta(shelf->log, key, meta, &n, &ignored) != HF_OK ||
-            manifest_parse(meta, n, &manifest, &ignored) != HF_OK)
-            continue;
-        *presence = (struct dht_presence){generation_of(key), manifest.shape.k,
-                                          manifest.shape.n, index_of(key)};
-        return HF_OK;
-    }
-    return HF_OK;
-}
-
-struct presence_list {
-    struct hf_id ids[DHT_PRESENCE_MAX];
-    struct dht_presence presence[DHT_PRESENCE_MAX];
-    size_t count;
-};
-
-static enum hf_code fill_presence(struct shelf *shelf, const struct hf_id *vault,
-                                  struct presence_list *list, struct hf_err *err)
-{
-    struct dht_item block = {.kind = DHT_ITEM_FRAGMENT, .vault = *vault};
-    bool incomplete = false;
-
-    for (size_t i = 0; i < list->count; i++) {
-        enum hf_code rc;
-
-        block.block = list->ids[i];
-        rc = presence_of(shelf, &block, &list->presence[i], err);
-        if (rc == HF_INCOMPLETE)
-            incomplete = true;
-        else if (rc != HF_OK)
-            return rc;
-    }
-    return incomplete ? HF_INCOMPLETE : HF_OK;
-}
-
-static enum hf_code load_presence(struct shelf *shelf, const struct dht_item *wanted,
-                                  struct dht_item *loaded, struct hf_err *err)
-{
-    struct presence_list *list = hf_alloc_array(1, sizeof *list);
-    enum hf_code rc = HF_OK;
-
-    if (list == NULL) return hf_fail(err, HF_NO_MEMORY, "no memory for a list");
-    if (wanted->payload == NULL || !dht_ids_parse(wanted->payload, list->ids, &list->count))
-        rc = hf_fail(err, HF_CORRUPT, "a list of blocks that does not parse");
-    if (rc == HF_OK) rc = fill_presence(shelf, &wanted->vault, list, err);
-    if (rc == HF_OK || rc == HF_INCOMPLETE) {
-        loaded->kind = DHT_ITEM_PRESENCE;
-        loaded->payload = dht_presence_encode(list->presence, list->count);
-        if (loaded->payload == NULL)
-            rc = hf_fail(err, HF_NO_MEMORY, "no memory for a list");
-        else
-            take_room(shelf, loaded->payload->size);
-    }
-    free(list);
+    if (loaded->payload == NULL) return rc;
+    loaded->kind = wanted->kind;
+    take_room(shelf, loaded->payload->size);
     return rc;
 }
 
@@ -559,8 +341,8 @@ enum hf_code shelf_load(struct shelf *shelf, const struct dht_item *wanted,
     switch (wanted->kind) {
     case DHT_ITEM_FRAGMENT: return load_fragment(shelf, wanted, loaded, err);
     case DHT_ITEM_RECORD: return load_record(shelf, wanted, loaded, err);
-    case DHT_ITEM_RECORDS: return load_records(shelf, wanted, loaded, err);
-    case DHT_ITEM_PRESENCE: return load_presence(shelf, wanted, loaded, err);
+    case DHT_ITEM_RECORDS:
+    case DHT_ITEM_PRESENCE: return load_list(shelf, wanted, loaded, err);
     }
     return hf_fail(err, HF_INVALID, "an item of kind %u", (unsigned)wanted->kind);
 }

@@ -10,9 +10,7 @@
 #include "blockstore/segment_log.h"
 #include "dht/action.h"
 
-#define SHELF_BYTES_MAX     ((size_t)32 << 20) /* loaded and not yet released */
-#define SHELF_FRAGMENTS_MAX 64u  /* of one block that are considered: the newest */
-#define SHELF_DAMAGED_MAX   256u /* damaged entries that are remembered */
+#define SHELF_BYTES_MAX ((size_t)32 << 20) /* loaded and not yet released */
 
 struct shelf; /* opaque */
 

@@ -96,6 +96,25 @@ static void an_altered_fragment_is_named_and_replaced(void **state)
     }
 }
 
+static void who_has_it_damaged_is_named(void **state)
+{
+    struct net *net = net_new(5, 4);
+    struct net_block *block = stored(net, 4);
+
+    (void)state;
+    net_fault(net, 2, NET_DAMAGED);
+    net_kill(net, 4); /* so that three are left, and it may be asked */
+    net_kill(net, 3);
+    assert_int_equal(code_of_get(net, 0, block), HF_UNAVAILABLE);
+    assert_true(net_warned(net, 0, 2, DHT_WARN_DAMAGED_FRAGMENT) == 1);
+    net_revive(net, 3);
+    net_check_block(net, net_wait(net, net_get(net, 0, block)), block);
+    assert_int_equal(net_warned(net, 0, 1, DHT_WARN_DAMAGED_FRAGMENT), 0);
+    assert_int_equal(net_warned(net, 0, 2, DHT_WARN_BAD_FRAGMENT), 0); /* it did not lie */
+    net_block_free(block);
+    net_free(net);
+}
+
 static void not_found_needs_everybodys_word(void **state)
 {
     struct net *net = net_new(5, 6);
@@ -263,6 +282,7 @@ int main(void)
         cmocka_unit_test(a_late_holder_is_hedged),
         cmocka_unit_test(silent_holders_are_not_asked_first_again),
         cmocka_unit_test(an_altered_fragment_is_named_and_replaced),
+        cmocka_unit_test(who_has_it_damaged_is_named),
         cmocka_unit_test(not_found_needs_everybodys_word),
         cmocka_unit_test(liars_who_deny_hide_a_block_only_together),
         cmocka_unit_test(a_foreign_manifest_is_not_believed),

@@ -178,7 +178,7 @@ static enum hf_code store_fragment(struct net_node *node, const struct dht_item 
             f->index == item->index)
             return HF_OK;
     }
-    assert_true(node->fragment_count < 64);
+    assert_true(node->fragment_count < NET_FRAGMENTS_MAX);
     node->fragments[node->fragment_count++] =
         (struct net_fragment){.vault = item->vault,
                               .block = item->block,
@@ -227,6 +227,7 @@ static enum hf_code load_fragment(const struct net_node *node, const struct dht_
         if (best == NULL || f->generation > best->generation) best = f;
     }
     if (best == NULL || node->fault == NET_DENIES) return HF_NOT_FOUND;
+    if (node->fault == NET_DAMAGED) return HF_CORRUPT;
     out->index = best->index;
     out->manifest = hf_buffer_ref(best->manifest);
     out->payload = hf_buffer_ref(best->payload);
@@ -254,7 +255,7 @@ static enum hf_code load_records(const struct net_node *node, const struct dht_i
     out->payload = dht_records_encode(list);
     dht_records_done(list);
     free(list);
-    return HF_OK;
+    return node->fault == NET_DAMAGED ? HF_INCOMPLETE : HF_OK;
 }
 
 static enum hf_code load_presence(const struct net_node *node, const struct dht_item *item,
@@ -627,12 +628,17 @@ void net_check_block(struct net *net, const struct net_outcome *outcome,
 {
     const struct dht_block *got = outcome->action.block;
     struct code_piece pieces[CODE_FRAGMENTS_MAX];
+    struct manifest given;
     struct hf_err err;
     uint8_t *bytes;
 
     assert_int_equal(outcome->action.code, HF_OK);
     assert_non_null(got);
     assert_int_equal(got->piece_count, got->manifest.shape.k);
+    assert_int_equal(
+        manifest_parse(got->manifest_bytes->b, got->manifest_bytes->size, &given, &err),
+        HF_OK);
+    assert_true(manifest_same_coding(&given, &got->manifest));
     for (uint32_t i = 0; i < got->piece_count; i++)
         pieces[i] = (struct code_piece){got->pieces[i].payload->b, got->pieces[i].index};
     bytes = malloc(got->manifest.shape.block_size);

@@ -8,9 +8,10 @@
 #include "dht/node.h"
 #include "test.h"
 
-#define NET_NODES_MAX    96u
-#define NET_TAGS_MAX     256u
-#define NET_WARNINGS_MAX 64u
+#define NET_NODES_MAX     96u
+#define NET_FRAGMENTS_MAX 192u
+#define NET_TAGS_MAX      256u
+#define NET_WARNINGS_MAX  64u
 
 enum net_fault {
     NET_HONEST,
@@ -18,7 +19,8 @@ enum net_fault {
     NET_DENIES,    /* says that it has nothing */
     NET_FULL,      /* no space for anything */
     NET_FORGETFUL, /* its store was wiped: empty, and it knows that */
-    NET_SWAPS      /* gives the right bytes under another index */
+    NET_SWAPS,     /* gives the right bytes under another index */
+    NET_DAMAGED    /* says that its fragments are damaged, and that records may be */
 };
 
 struct net_fragment {
@@ -38,7 +40,7 @@ struct net_node {
     bool dead;
     uint64_t slow_ms; /* added to the delay of what it sends */
     enum net_fault fault;
-    struct net_fragment fragments[64];
+    struct net_fragment fragments[NET_FRAGMENTS_MAX];
     size_t fragment_count;
     struct net_record records[16];
     size_t record_count;

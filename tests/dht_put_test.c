@@ -189,6 +189,27 @@ static void a_flush_tries_missing_holders_again(void **state)
     net_free(net);
 }
 
+static void retries_leave_places_for_clients(void **state)
+{
+    struct net *net = net_new(5, 9);
+    struct net_block *block = block_of(net, 10);
+    uint64_t tags[DHT_OPERATIONS_MAX - DHT_RETRIES_MAX - 1], flush;
+
+    (void)state;
+    net_kill(net, 2);
+    for (uint32_t i = 0; i < DHT_RETRIES_MAX + 20; i++)
+        assert_int_equal(net_wait(net, net_put(net, 0, block))->action.code, HF_DEGRADED);
+    net_revive(net, 2);
+    flush = net_flush(net, 0);
+    for (size_t i = 0; i < sizeof tags / sizeof *tags; i++)
+        tags[i] = net_put(net, 0, block);
+    assert_int_equal(net_wait(net, flush)->action.code, HF_OK); /* with those behind */
+    for (size_t i = 0; i < sizeof tags / sizeof *tags; i++)
+        assert_int_equal(net->outcomes[tags[i]].action.code, HF_OK);
+    net_block_free(block);
+    net_free(net);
+}
+
 static void a_flush_counts_what_stays_degraded(void **state)
 {
     struct net *net = net_new(5, 10);
@@ -328,6 +349,7 @@ int main(void)
         cmocka_unit_test(a_silent_holder_is_asked_twice),
         cmocka_unit_test(a_full_holder_is_passed_over),
         cmocka_unit_test(a_flush_tries_missing_holders_again),
+        cmocka_unit_test(retries_leave_places_for_clients),
         cmocka_unit_test(a_flush_counts_what_stays_degraded),
         cmocka_unit_test(a_flush_of_nothing_ends),
         cmocka_unit_test(evicted_and_long_missing_members_get_nothing),

@@ -192,6 +192,27 @@ static void a_fork_is_noticed_when_reading(void **state)
     net_free(net);
 }
 
+static void a_damaged_store_gives_what_it_can_read(void **state)
+{
+    struct net *net = net_new(5, 44);
+    const struct dht_action *got;
+
+    (void)state;
+    assert_int_equal(put(net, 0, 1, 1, 1, 11), HF_OK);
+    net_run(net, 60000);
+    for (size_t i = 0; i < 3; i++)
+        net_fault(net, i, NET_DAMAGED); /* other records may be missing in their lists */
+    got = get(net, 3);
+    assert_int_equal(got->code, HF_INCOMPLETE);
+    assert_int_equal(got->tally.unsure, 3);
+    net_kill(net, 3);
+    net_kill(net, 4);
+    got = get(net, 0);
+    assert_int_equal(got->code, HF_INCOMPLETE);
+    assert_int_equal(listed(got->payload, 1), 11);
+    net_free(net);
+}
+
 static void a_wiped_store_does_not_say_none(void **state)
 {
     struct net *net = net_new(5, 43);
@@ -305,6 +326,7 @@ int main(void)
         cmocka_unit_test(an_older_record_is_refused_with_the_newer_one),
         cmocka_unit_test(two_records_of_one_number_are_an_alarm),
         cmocka_unit_test(a_fork_is_noticed_when_reading),
+        cmocka_unit_test(a_damaged_store_gives_what_it_can_read),
         cmocka_unit_test(a_wiped_store_does_not_say_none),
         cmocka_unit_test(evicted_members_do_not_count),
         cmocka_unit_test(a_full_majority_refuses),
