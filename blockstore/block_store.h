@@ -14,8 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BLOCK_SIZE_MAX (4u * 1024u * 1024u) /* bytes as stored */
-#define BLOCK_SIZE_MIN (64u * 1024u)
+#define BLOCK_SIZE_MAX 4194304u /* bytes as stored */
+#define BLOCK_SIZE_MIN 65536u
 #define BLOCK_HAVE_MAX 1024u /* ids in one block_store_have */
 
 struct block_store; /* opaque to callers; released by block_store_close */

@@ -28,9 +28,9 @@
 
 #define LOCAL_SOCKET       "holdfastd.sock" /* in the run directory */
 #define LOCAL_HEADER_MAX   8192u
-#define LOCAL_PARTS_MAX    256u /* records of a vault; fragments are <= 32 */
-#define LOCAL_PART_MAX     (4u * 1024u * 1024u + 65536u) /* bytes of one */
-#define LOCAL_BYTES_MAX    (64u * 1024u * 1024u)         /* of all parts together */
+#define LOCAL_PARTS_MAX    256u      /* records of a vault; fragments are <= 32 */
+#define LOCAL_PART_MAX     4259840u  /* bytes of one */
+#define LOCAL_BYTES_MAX    67108864u /* of all parts together */
 #define LOCAL_VERB_SIZE    32u
 #define LOCAL_MESSAGE_SIZE 232u
 

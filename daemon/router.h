@@ -4,20 +4,57 @@
 #define HOLDFAST_DAEMON_ROUTER_H
 
 #include "base/id.h"
-#include "chord/peer.h"
+#include "chord/node.h"
+#include "daemon/loop.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct router; /* opaque */
 
-/* Called once for each lookup, never from inside router_lookup: node ids in ring order from
- * the key; none: the lookup failed. */
-typedef void router_found_fn(void *arg, uint64_t tag, const struct hf_id *nodes,
-                             size_t count);
+#define ROUTER_LOOKUPS_MAX 512u /* waiting or under way; one more fails */
+
+/* Of a network with round trips up to a second. */
+#define ROUTER_STABILISE_MS 2000u
+#define ROUTER_RPC_MS       1500u
+#define ROUTER_LOOKUP_MS    12000u /* less than DHT_LOOKUP_MAX_MS */
+
+struct router_config {
+    struct hf_id self;
+    struct loop *loop;   /* borrowed */
+    uint32_t successors; /* r, of the ring */
+
+    /* Sends a frame of LINK_CHORD; may drop it. */
+    void (*send)(void *arg, const struct hf_id *node, const uint8_t *body, size_t n);
+    /* Called once for each lookup, never from inside router_lookup: node ids in ring order
+     * from the key; none: the lookup failed. */
+    void (*found)(void *arg, uint64_t tag, const struct hf_id *nodes, size_t count);
+    void *arg;
+};
+
+struct router *router_new(const struct router_config *config); /* NULL: no memory */
+/* Tells the neighbours that this node goes, as far as they can still be reached. */
+void router_leave(struct router *router);
+void router_free(struct router *router); /* NULL is allowed */
+
+/* A frame of a member.  False: it does not parse. */
+bool router_frame(struct router *router, const struct hf_id *node, const uint8_t *body,
+                  size_t n);
+/* The link to a node broke, or cannot be made. */
+void router_down(struct router *router, const struct hf_id *node);
+/* The members that are believed to be there, ascending, this node included.  False: no
+ * memory, the last ones stay. */
+bool router_members(struct router *router, const struct hf_id *nodes, size_t count);
 
 /* Finds `wanted` successors of key. */
 void router_lookup(struct router *router, const struct hf_id *key, uint32_t wanted,
                    uint64_t tag);
+
+/* For status. */
+const char *router_mode(const struct router *router); /* "ring", "order", ... */
+bool router_predecessor(const struct router *router, struct hf_id *node);
+size_t router_successors(const struct router *router,
+                         struct hf_id nodes[static CHORD_SUCCESSORS_MAX]);
 
 #endif

@@ -221,6 +221,7 @@ static enum hf_code add_other(struct run *run, struct level *level, const char *
                 entry->device_major == old->device_major &&
                 entry->device_minor == old->device_minor;
     size_t item;
+    enum hf_code rc;
 
     if (entry->type == TREE_SYMLINK) {
         ssize_t n = readlinkat(level->fd, name, (char *)target, sizeof target);
@@ -235,7 +236,9 @@ static enum hf_code add_other(struct run *run, struct level *level, const char *
         same = same && tree_name_compare(entry->target, old->target) == 0;
     }
     run->result->counts.totals.others++;
-    return build_dir_add(level->dir, entry, same, &item, err);
+    rc = build_dir_add(level->dir, entry, same, &item, err);
+    entry->target = (struct span){0}; /* it was copied */
+    return rc;
 }
 
 /* ---- directories ---- */

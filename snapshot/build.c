@@ -47,7 +47,7 @@ static void dir_free(struct build_dir *dir)
 {
     for (size_t i = 0; i < dir->count; i++) {
         stream_packed_done(&dir->items[i].stream);
-        free((void *)(uintptr_t)dir->items[i].entry.name.bytes); /* the one allocation */
+        free(dir->items[i].owned);
     }
     while (dir->writers != NULL) {
         struct file_writer *w = dir->writers;
@@ -114,6 +114,7 @@ enum hf_code build_dir_add(struct build_dir *dir, const struct tree_entry *entry
                    entry->extra.size);
     if (bytes == NULL) return hf_fail(err, HF_NO_MEMORY, "directory: out of memory");
     memset(&grown[dir->count], 0, sizeof *grown);
+    grown[dir->count].owned = bytes;
     e = &grown[dir->count].entry;
     *e = *entry;
     e->name = copy(&bytes, entry->name);

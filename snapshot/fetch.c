@@ -176,7 +176,7 @@ enum hf_code fetch_chunk(struct fetcher *fetcher, enum frame_role role,
 
     memset(fetched, 0, sizeof *fetched);
     if (frame == NULL) rc = open_frame(fetcher, role, ref, &frame, err);
-    if (rc == HF_OK && ((size_t)ref->offset + ref->size > frame->size)) {
+    if (rc == HF_OK && (frame == NULL || (size_t)ref->offset + ref->size > frame->size)) {
         rc = hf_fail(err, HF_CORRUPT, "chunk: beyond the end of its frame");
     } else if (rc == HF_OK) {
         hf_sha256(frame->plain + ref->offset, ref->size, &id);

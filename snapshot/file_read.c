@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BUFFER_SIZE (4u * 1024u * 1024u)
+#define BUFFER_SIZE 4194304u
 
 enum hf_code file_reader_init(struct file_reader *reader, struct packer *packer,
                               const uint8_t chunker_key[static 32], struct hf_err *err)

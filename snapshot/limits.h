@@ -2,11 +2,11 @@
 #ifndef HOLDFAST_SNAPSHOT_LIMITS_H
 #define HOLDFAST_SNAPSHOT_LIMITS_H
 
-#define CHUNK_SIZE_MIN  (64u * 1024u)
-#define CHUNK_SIZE_MEAN (256u * 1024u)
-#define CHUNK_SIZE_MAX  (1024u * 1024u)
+#define CHUNK_SIZE_MIN  65536u
+#define CHUNK_SIZE_MEAN 262144u
+#define CHUNK_SIZE_MAX  1048576u
 
-#define FRAME_SHARED_SIZE (256u * 1024u) /* small chunks share a frame up to this */
+#define FRAME_SHARED_SIZE 262144u /* small chunks share a frame up to this */
 #define FRAME_PLAIN_MAX   CHUNK_SIZE_MAX
 #define FRAME_CHUNKS_MAX  1024u
 #define FRAME_SEALED_MAX  (FRAME_PLAIN_MAX + 64u) /* header, tag; never larger than raw */
@@ -15,19 +15,19 @@
 #define STREAM_FANOUT_MIN 256u  /* below this no content-defined cut */
 #define STREAM_DEPTH_MAX  8u    /* 256^8 chunks: more than any file */
 
-#define TREE_CHUNK_MIN   (16u * 1024u)
+#define TREE_CHUNK_MIN   16384u
 #define TREE_CUT_MODULUS 64u /* a cut after one entry in so many, by its name */
-#define TREE_CHUNK_MAX   (512u * 1024u)
-#define TREE_ENTRY_MAX   (128u * 1024u) /* one entry, encoded */
-#define TREE_NAME_MAX    255u           /* NAME_MAX */
-#define TREE_TARGET_MAX  4095u          /* PATH_MAX - 1 */
-#define TREE_INLINE_MAX  512u           /* a file this small sits in its entry */
-#define TREE_DEPTH_MAX   2048u          /* nested directories */
+#define TREE_CHUNK_MAX   524288u
+#define TREE_ENTRY_MAX   131072u /* one entry, encoded */
+#define TREE_NAME_MAX    255u    /* NAME_MAX */
+#define TREE_TARGET_MAX  4095u   /* PATH_MAX - 1 */
+#define TREE_INLINE_MAX  512u    /* a file this small sits in its entry */
+#define TREE_DEPTH_MAX   2048u   /* nested directories */
 
 #define NAME_TEXT_MAX         256u /* host, user, group names with their NUL */
 #define SNAPSHOT_PATHS_MAX    4096u
 #define SNAPSHOT_TAGS_MAX     64u
-#define SNAPSHOT_SIZE_MAX     (512u * 1024u) /* encoded */
+#define SNAPSHOT_SIZE_MAX     524288u /* encoded */
 #define CATALOG_SNAPSHOTS_MAX 100000u
 
 #endif

@@ -65,6 +65,7 @@ struct tree_item {
     struct tree_entry entry; /* has_stream and stream are not looked at */
     bool has_stream;
     struct stream_packed stream;
+    uint8_t *owned; /* what `entry` borrows, when whoever keeps the items copied it */
 };
 
 /* True when every stream among the items is ready to be referred to. */

@@ -1,37 +1,58 @@
-# A ring of daemons for the shell tests. Sourced after lib.sh. Each run has an address of its own
-# below 127/8, so that tests at the same time do not meet.
-net=127.$((RANDOM % 200 + 20)).$((RANDOM % 250 + 1))
-declare -a daemon
+# Daemons on this machine, for the tests of a ring. Sourced after lib.sh.
+# Node I is at 127.X.Y.I, a network of this run's own: runs side by side do not meet.
+net=127.$((RANDOM % 250 + 2)).$((RANDOM % 250 + 2))
+port=4774
+declare -A daemon # node -> process
 
-start_daemon() { # NUMBER: returns when it serves
+home() { echo "$scratch/home$1"; }
+hf() { # NODE ARGUMENT...
+    local node=$1
+    shift
+    timeout 60 "$holdfast" --home "$(home "$node")" "$@"
+}
+
+# start NODE: begins it; started NODE: waits until it serves.
+start() {
     : >"$scratch/ready$1"
-    "$holdfastd" --home "$scratch/n$1" >"$scratch/ready$1" 2>>"$scratch/daemon$1.log" &
+    "$holdfastd" --home "$(home "$1")" >"$scratch/ready$1" 2>>"$scratch/log$1" &
     daemon[$1]=$!
     pids+=("${daemon[$1]}")
-    wait_for 60 "daemon $1" grep -q '^ready ' "$scratch/ready$1" ||
-        fatal "daemon $1: $(tail -n 3 "$scratch/daemon$1.log")"
 }
-kill_daemon() { # NUMBER [SIGNAL]
-    kill "-${2:-KILL}" "${daemon[$1]}"
-    wait "${daemon[$1]}" 2>/dev/null
-    daemon[$1]=""
-}
-on() { # NUMBER ARGUMENT...: holdfast of that home
-    node=$1
-    shift
-    timeout 300 "$holdfast" --home "$scratch/n$node" "$@"
-}
-states() { on "$1" ring peers --json 2>/dev/null | grep -o "\"state\": *\"$2\"" | wc -l; }
-all_up() { [ "$(states "$1" up)" = "$2" ]; } # SEEN-BY COUNT
-some_away() { [ "$(states "$1" away)" = "$2" ]; }
+started() { wait_for 60 "node $1 to serve" grep -q '^ready ' "$scratch/ready$1"; }
 
-start_ring() { # COUNT
-    on 1 ring create test --listen "$net.1:4774" >/dev/null 2>"$scratch/stderr" || fatal "create: $(cat "$scratch/stderr")"
-    start_daemon 1
-    for n in $(seq 2 "$1"); do
-        code=$(on 1 ring invite 2>"$scratch/stderr") || fatal "invite: $(cat "$scratch/stderr")"
-        on "$n" ring join "$code" --listen "$net.$n:4774" >/dev/null 2>"$scratch/stderr" || fatal "join: $(cat "$scratch/stderr")"
-        start_daemon "$n"
+stop() { # NODE [SIGNAL]
+    kill "-${2:-TERM}" "${daemon[$1]}"
+    wait "${daemon[$1]}"
+}
+
+# sees NODE STATE COUNT: so many members are in that state, as NODE sees it.
+sees() {
+    [ "$(hf "$1" ring peers --json | python3 -c '
+import json, sys
+print(sum(p["state"] == sys.argv[1] for p in json.load(sys.stdin)))' "$2")" = "$3" ]
+}
+all_see() { # STATE COUNT NODE...
+    local state=$1 count=$2
+    shift 2
+    for node in "$@"; do
+        wait_for 90 "node $node to see $count $state" sees "$node" "$state" "$count" ||
+            { hf "$node" ring peers; tail -n 5 "$scratch/log$node"; return 1; }
     done
-    for n in $(seq "$1"); do wait_for 60 "node $n to see all $1" all_up "$n" "$1"; done
+    ok "nodes $* see $count $state"
+}
+
+# A ring of nodes 1..$1, all started.
+make_ring() {
+    hf 1 ring create testring --listen "$net.1:$port" --space 1G >"$scratch/authority" 2>&1 ||
+        fatal "create: $(cat "$scratch/authority")"
+    start 1
+    started 1 || fatal "$(cat "$scratch/log1")"
+    local node code
+    for node in $(seq 2 "$1"); do
+        code=$(hf 1 ring invite) || fatal "invite"
+        hf "$node" ring join "$code" --listen "$net.$node:$port" --space 1G \
+            2>"$scratch/join" || fatal "join: $(cat "$scratch/join")"
+        start "$node"
+    done
+    for node in $(seq 2 "$1"); do started "$node" || fatal "$(cat "$scratch/log$node")"; done
 }

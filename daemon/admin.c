@@ -1,0 +1,182 @@
+#include "daemon/admin.h"
+
+#include "base/clock.h"
+#include "base/secret.h"
+#include "daemon/daemon.h"
+
+#include <string.h>
+#include <time.h>
+
+#define EXPIRES_DEFAULT_S (24 * 3600)
+#define EXPIRES_MAX_S     (366 * 24 * 3600)
+
+static int64_t now_s(void)
+{
+    return hf_clock_realtime_ns() / 1000000000;
+}
+
+/* ---- invite ---- */
+
+static enum hf_code no_steward(const struct daemon *daemon, struct hf_err *err)
+{
+    const struct roster *roster = daemon->member.roster;
+
+    for (size_t i = 0; i < roster_count(roster); i++) {
+        const struct roster_member *member = roster_at(roster, i);
+
+        if (member->certificate.steward && !member->evicted)
+            return hf_fail(err, HF_DENIED,
+                           "invite: this machine is not a steward of the ring; run it on "
+                           "%.63s (%.80s)",
+                           member->certificate.name, member->announcement.addresses[0]);
+    }
+    return hf_fail(err, HF_DENIED, "invite: this machine is not a steward of the ring");
+}
+
+/* An integer of the arguments within [1, max]; `otherwise` when it is not there. */
+static bool take_integer(const json_t *arguments, const char *name, int64_t otherwise,
+                         int64_t max, int64_t *value)
+{
+    const json_t *given = json_object_get(arguments, name);
+
+    *value = given == NULL ? otherwise : json_integer_value(given);
+    return (given == NULL || json_is_integer(given)) && *value >= 1 && *value <= max;
+}
+
+static json_t *invite(struct daemon *daemon, const json_t *arguments, struct hf_err *err)
+{
+    struct invitation_terms terms = {.now_s = now_s()};
+    char code[CODE_TEXT_SIZE];
+    struct steward steward;
+    json_t *answer = NULL;
+    int64_t expires;
+    int64_t uses;
+
+    if (daemon->member.authority == NULL) {
+        (void)no_steward(daemon, err);
+        return NULL;
+    }
+    if (!take_integer(arguments, "expires_s", EXPIRES_DEFAULT_S, EXPIRES_MAX_S, &expires) ||
+        !take_integer(arguments, "uses", 1, INVITATION_USES_MAX, &uses)) {
+        (void)hf_fail(err, HF_INVALID, "invite: --expires is 1s to 366d, --uses is 1 to %u",
+                      INVITATION_USES_MAX);
+        return NULL;
+    }
+    terms.uses = (unsigned)uses;
+    terms.expires_s = terms.now_s + expires;
+    if (member_home_steward(&daemon->member, &steward, err) == HF_OK &&
+        steward_invite(&steward, daemon->member.settings.advertise, &terms, code, err) ==
+            HF_OK)
+        answer = json_pack("{s:s}", "code", code);
+    hf_wipe(code, sizeof code);
+    return answer;
+}
+
+/* ---- peers ---- */
+
+static json_t *time_text(int64_t time_s)
+{
+    const time_t time = (time_t)time_s;
+    char text[32];
+    struct tm tm;
+
+    if (gmtime_r(&time, &tm) == NULL) return json_null();
+    (void)strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    return json_string(text);
+}
+
+static json_t *describe_peer(const struct daemon *daemon,
+                             const struct roster_member *member)
+{
+    const struct certificate *certificate = &member->certificate;
+    const struct announcement *announcement = &member->announcement;
+    const bool self = hf_id_equal(&certificate->id, &daemon->member.certificate.id);
+    const struct presence *presence = gossip_presence(daemon->gossip, &certificate->id);
+    const bool up = self || (presence != NULL && presence->up);
+    char id[HF_ID_HEX_SIZE];
+
+    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:I,s:o}", "id",
+                     hf_id_hex(&certificate->id, id), "name", certificate->name, "address",
+                     member->announced ? announcement->addresses[0] : "", "site",
+                     member->announced ? announcement->site : "", "state",
+                     member->evicted ? "evicted" : (up ? "up" : "away"), "self", self,
+                     "steward", certificate->steward, "space",
+                     (json_int_t)(member->announced ? announcement->space_bytes : 0),
+                     "missing_since",
+                     up || presence == NULL ? json_null() : time_text(presence->since_s));
+}
+
+static json_t *peers(const struct daemon *daemon)
+{
+    const struct roster *roster = daemon->member.roster;
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < roster_count(roster); i++)
+        (void)json_array_append_new(list, describe_peer(daemon, roster_at(roster, i)));
+    return json_pack("{s:o}", "peers", list);
+}
+
+/* ---- status ---- */
+
+static size_t count_members(const struct roster *roster)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < roster_count(roster); i++) {
+        if (!roster_at(roster, i)->evicted) count++;
+    }
+    return count;
+}
+
+static json_t *describe_routing(const struct daemon *daemon)
+{
+    struct hf_id successors[CHORD_SUCCESSORS_MAX];
+    const size_t count = router_successors(daemon->router, successors);
+    json_t *list = json_array();
+    char hex[HF_ID_HEX_SIZE];
+    struct hf_id predecessor;
+    bool has = router_predecessor(daemon->router, &predecessor);
+
+    for (size_t i = 0; i < count; i++)
+        (void)json_array_append_new(list, json_string(hf_id_hex(&successors[i], hex)));
+    return json_pack("{s:s,s:o,s:o}", "mode", router_mode(daemon->router), "successors",
+                     list, "predecessor",
+                     has ? json_string(hf_id_hex(&predecessor, hex)) : json_null());
+}
+
+static json_t *status(const struct daemon *daemon)
+{
+    const struct member_home *member = &daemon->member;
+    const struct dht_redundancy override = {member->ring.k, member->ring.n};
+    const struct dht_redundancy now = keeper_redundancy(daemon->keeper, override);
+    char id[HF_ID_HEX_SIZE];
+
+    return json_pack("{s:s,s:s,s:s,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:o}", "ring",
+                     member->ring.name, "id", hf_id_hex(&member->certificate.id, id),
+                     "name", member->certificate.name, "steward", member->authority != NULL,
+                     "members", (json_int_t)count_members(member->roster), "up",
+                     (json_int_t)daemon_up_count(daemon), "k", (json_int_t)now.k, "n",
+                     (json_int_t)now.n, "given_bytes",
+                     (json_int_t)keeper_stored_bytes(daemon->keeper), "space_bytes",
+                     (json_int_t)member->settings.space_bytes, "store_complete",
+                     daemon->store_complete, "routing", describe_routing(daemon));
+}
+
+json_t *admin_answer(void *arg, const char *verb, const json_t *arguments,
+                     struct hf_err *err)
+{
+    struct daemon *daemon = arg;
+    json_t *answer;
+
+    if (strcmp(verb, "invite") == 0) return invite(daemon, arguments, err);
+    if (strcmp(verb, "peers") == 0)
+        answer = peers(daemon);
+    else if (strcmp(verb, "status") == 0)
+        answer = status(daemon);
+    else {
+        (void)hf_fail(err, HF_INVALID, "the daemon knows no '%.31s'", verb);
+        return NULL;
+    }
+    if (answer == NULL) (void)hf_fail(err, HF_NO_MEMORY, "%s: no memory", verb);
+    return answer;
+}
