@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,9 @@
 #define READ_AHEAD_KB "1024"
 
 struct open_file {
-    pthread_mutex_t mutex; /* guards all below */
+    atomic_uint references; /* of the kernel, and of each read: once it has its reply the
+                               kernel may release the file before the handler returns */
+    pthread_mutex_t mutex;  /* guards all below */
     const struct inode *inode;
     struct stream_cursor *cursor; /* NULL: not begun */
     uint8_t *buf;
@@ -25,9 +28,9 @@ static struct open_file *handle_of(const struct fuse_file_info *fi)
     return (struct open_file *)(uintptr_t)fi->fh;
 }
 
-static void handle_free(struct open_file *h)
+static void handle_unref(struct open_file *h)
 {
-    if (h == NULL) return;
+    if (atomic_fetch_sub(&h->references, 1) != 1) return;
     stream_cursor_free(h->cursor);
     free(h->buf);
     (void)pthread_mutex_destroy(&h->mutex);
@@ -76,18 +79,19 @@ void dump_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         (void)fuse_reply_err(req, ENOMEM);
         return;
     }
+    atomic_init(&h->references, 1);
     (void)pthread_mutex_init(&h->mutex, NULL);
     h->inode = inode;
     fi->fh = (uintptr_t)h;
     fi->keep_cache = 1;
     fi->noflush = 1; /* nothing to write on close */
-    if (fuse_reply_open(req, fi) != 0) handle_free(h);
+    if (fuse_reply_open(req, fi) != 0) handle_unref(h);
 }
 
 void dump_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino;
-    handle_free(handle_of(fi));
+    handle_unref(handle_of(fi));
     (void)fuse_reply_err(req, 0);
 }
 
@@ -133,13 +137,18 @@ void dump_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
     }
     if (size > end - at) size = (size_t)(end - at);
     if (inode->data_size > 0) {
-        (void)fuse_reply_buf(req, (const char *)inode->data + at, size);
+        char data[TREE_INLINE_MAX]; /* the inode may go with the reply */
+
+        memcpy(data, inode->data + at, size);
+        (void)fuse_reply_buf(req, data, size);
         return;
     }
+    (void)atomic_fetch_add(&h->references, 1);
     (void)pthread_mutex_lock(&h->mutex);
     if (read_stream(fuse_req_userdata(req), h, size, at, &got, &err) == HF_OK)
         (void)fuse_reply_buf(req, (const char *)h->buf, got);
     else
         dump_reply_failure(req, inode, &err);
     (void)pthread_mutex_unlock(&h->mutex);
+    handle_unref(h);
 }
