@@ -22,7 +22,7 @@ struct dump_options {
     struct block_store *store; /* all borrowed for the call */
     struct fetcher *fetcher;
     const struct vault_keys *keys;
-    const char *mount_point; /* an empty directory */
+    const char *mount_point; /* an empty directory; absolute, without links */
     bool allow_other;
     const char *const *fuse_options; /* each as behind `-o` */
     size_t fuse_option_count;
@@ -35,12 +35,19 @@ struct dump_options {
  * not be opened, with the remedy. */
 HF_MUST_CHECK enum hf_code dump_check(const char *mount_point, struct hf_err *err);
 
-/* Mounts, serves with several threads until unmounted or SIGINT/SIGTERM, and unmounts.  New
- * snapshots appear while it runs.  The message of a failure is one line with the remedy. */
+/* Mounts, serves with several threads until unmounted or SIGINT, SIGTERM or SIGHUP (those
+ * that were not ignored before), and unmounts.  New snapshots appear within seconds of
+ * their head being stored; while heads cannot be read the old days stay.  Failures to read
+ * go to the log, each with its path.  Errors: those of vault_view_read before anything is
+ * mounted; HF_INVALID: an option nobody knows; HF_IO: the mount is refused.  The message
+ * is one line with the remedy.  One call at a time: libfuse keeps signal handlers and its
+ * log for the process. */
 HF_MUST_CHECK enum hf_code dump_serve(const struct dump_options *options,
                                       struct hf_err *err);
 
-/* Unmounts what is mounted at the directory; HF_INVALID: nothing of ours is. */
+/* Unmounts what is mounted at the directory, also when nobody serves it any more.
+ * HF_INVALID: nothing of ours is there.  HF_LOCKED: somebody is using it; the message says
+ * how to find out who. */
 HF_MUST_CHECK enum hf_code dump_unmount(const char *mount_point, struct hf_err *err);
 
 #endif

@@ -13,11 +13,10 @@
 
 #define READ_AHEAD_KB "1024"
 
-/* The kernel may send RELEASE as soon as the last answer is in its hands, while the thread
- * that gave it is still on its way out of the call: who reads holds a reference. */
 struct open_file {
-    atomic_uint references;
-    pthread_mutex_t mutex; /* guards all below */
+    atomic_uint references; /* of the kernel, and of each read: once it has its reply the
+                               kernel may release the file before the handler returns */
+    pthread_mutex_t mutex;  /* guards all below */
     const struct inode *inode;
     struct stream_cursor *cursor; /* NULL: not begun */
     uint8_t *buf;
@@ -31,7 +30,7 @@ static struct open_file *handle_of(const struct fuse_file_info *fi)
 
 static void handle_unref(struct open_file *h)
 {
-    if (h == NULL || atomic_fetch_sub(&h->references, 1) != 1) return;
+    if (atomic_fetch_sub(&h->references, 1) != 1) return;
     stream_cursor_free(h->cursor);
     free(h->buf);
     (void)pthread_mutex_destroy(&h->mutex);
@@ -138,7 +137,10 @@ void dump_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
     }
     if (size > end - at) size = (size_t)(end - at);
     if (inode->data_size > 0) {
-        (void)fuse_reply_buf(req, (const char *)inode->data + at, size);
+        char data[TREE_INLINE_MAX]; /* the inode may go with the reply */
+
+        memcpy(data, inode->data + at, size);
+        (void)fuse_reply_buf(req, data, size);
         return;
     }
     (void)atomic_fetch_add(&h->references, 1);
