@@ -264,12 +264,14 @@ static void on_drained(struct evbuffer *output, const struct evbuffer_cb_info *i
 
 /* ---- opening ---- */
 
+/* NULL: TLS has nothing to say. */
 static const char *tls_failure(struct bufferevent *events)
 {
     const unsigned long reason = bufferevent_get_openssl_error(events);
     const char *text = reason != 0 ? ERR_reason_error_string(reason) : NULL;
 
     ERR_clear_error();
+    if (ERR_GET_REASON(reason) == SSL_R_UNEXPECTED_EOF_WHILE_READING) return NULL;
     return text;
 }
 
