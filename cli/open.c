@@ -76,8 +76,10 @@ enum hf_code cli_open_store(struct cli *cli, const char *spec, bool writing,
         rc = local_store_open(dir, &owner, !writing, NULL, &cli->store, err);
         return rc == HF_OK ? HF_OK : hf_prefix(err, "store %s", dir);
     }
-    if (strcmp(spec, "ring") == 0)
-        return ring_store_open(cli->home.run, &owner, &cli->store, err);
+    if (strcmp(spec, "ring") == 0) {
+        rc = ring_store_open(cli->home.run, &owner, &cli->store, err);
+        return rc == HF_OK ? HF_OK : hf_prefix(err, "ring");
+    }
     return hf_fail(err, HF_INVALID, "store '%.64s': it is 'local', 'local:DIR' or 'ring'",
                    spec);
 }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,10 @@
 
 #define READ_AHEAD_KB "1024"
 
+/* The kernel may send RELEASE as soon as the last answer is in its hands, while the thread
+ * that gave it is still on its way out of the call: who reads holds a reference. */
 struct open_file {
+    atomic_uint references;
     pthread_mutex_t mutex; /* guards all below */
     const struct inode *inode;
     struct stream_cursor *cursor; /* NULL: not begun */
@@ -25,9 +29,9 @@ static struct open_file *handle_of(const struct fuse_file_info *fi)
     return (struct open_file *)(uintptr_t)fi->fh;
 }
 
-static void handle_free(struct open_file *h)
+static void handle_unref(struct open_file *h)
 {
-    if (h == NULL) return;
+    if (h == NULL || atomic_fetch_sub(&h->references, 1) != 1) return;
     stream_cursor_free(h->cursor);
     free(h->buf);
     (void)pthread_mutex_destroy(&h->mutex);
@@ -76,18 +80,19 @@ void dump_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         (void)fuse_reply_err(req, ENOMEM);
         return;
     }
+    atomic_init(&h->references, 1);
     (void)pthread_mutex_init(&h->mutex, NULL);
     h->inode = inode;
     fi->fh = (uintptr_t)h;
     fi->keep_cache = 1;
     fi->noflush = 1; /* nothing to write on close */
-    if (fuse_reply_open(req, fi) != 0) handle_free(h);
+    if (fuse_reply_open(req, fi) != 0) handle_unref(h);
 }
 
 void dump_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino;
-    handle_free(handle_of(fi));
+    handle_unref(handle_of(fi));
     (void)fuse_reply_err(req, 0);
 }
 
@@ -136,10 +141,12 @@ void dump_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
         (void)fuse_reply_buf(req, (const char *)inode->data + at, size);
         return;
     }
+    (void)atomic_fetch_add(&h->references, 1);
     (void)pthread_mutex_lock(&h->mutex);
     if (read_stream(fuse_req_userdata(req), h, size, at, &got, &err) == HF_OK)
         (void)fuse_reply_buf(req, (const char *)h->buf, got);
     else
         dump_reply_failure(req, inode, &err);
     (void)pthread_mutex_unlock(&h->mutex);
+    handle_unref(h);
 }
