@@ -86,6 +86,14 @@ start 4
 started 4
 all_see up 6 1 2 3 4 5 6
 
+# Suspended, it is silent without a word; it is found again when it goes on.
+kill -STOP "${daemon[4]}"
+all_see away 1 1 2 3 5 6
+kill -CONT "${daemon[4]}"
+all_see up 6 1 2 3 4 5 6
+grep -q 'lost: silence' "$scratch/log1" && ok "given up for its silence" ||
+    bad "no silence: $(tail -n 3 "$scratch/log1")"
+
 stop 5
 chmod 777 "$(home 5)/config"
 expect 1 "chmod" "$holdfastd" --home "$(home 5)"
