@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "base/file.h"
+#include "membership/member_home.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -68,6 +69,46 @@ static enum hf_code save_store(struct cli *cli, const char *spec, struct hf_err 
                            n + (size_t)added, 0600, err);
 }
 
+/* Up to VAULT_ADDRESSES_MAX places where the ring can be found from a bare machine. */
+static void add_addresses(struct recovery *recovery, const struct member_home *member,
+                          bool stewards)
+{
+    for (size_t i = 0; i < roster_count(member->roster); i++) {
+        const struct roster_member *m = roster_at(member->roster, i);
+        const size_t place = recovery->address_count;
+
+        if (m->evicted || !m->announced || m->certificate.steward != stewards) continue;
+        /* This machine itself is what may be gone. */
+        if (hf_id_equal(&m->certificate.id, &member->certificate.id)) continue;
+        if (place == VAULT_ADDRESSES_MAX ||
+            strlen(m->announcement.addresses[0]) >= VAULT_ADDRESS_SIZE)
+            continue;
+        (void)snprintf(recovery->addresses[place], VAULT_ADDRESS_SIZE, "%.*s",
+                       (int)VAULT_ADDRESS_SIZE - 1, m->announcement.addresses[0]);
+        recovery->address_count++;
+    }
+}
+
+/* Puts into the recovery code who the ring is and where it answers. */
+static enum hf_code describe_ring(const struct cli *cli, struct recovery *recovery,
+                                  struct hf_err *err)
+{
+    struct member_home member = {0};
+    enum hf_code rc = member_home_load(&cli->home, &member, err);
+
+    if (rc == HF_NOT_FOUND)
+        return hf_fail(err, HF_NOT_FOUND,
+                       "ring: no ring here; run 'holdfast ring create' or 'holdfast ring "
+                       "join' first");
+    if (rc != HF_OK) return rc;
+    recovery->on_ring = true;
+    authority_fingerprint(&member.ring.authority, &recovery->authority);
+    add_addresses(recovery, &member, true);
+    add_addresses(recovery, &member, false);
+    member_home_close(&member);
+    return HF_OK;
+}
+
 static enum hf_code make(struct cli *cli, const struct arguments *a, char *code,
                          struct hf_err *err)
 {
@@ -90,6 +131,7 @@ static enum hf_code make(struct cli *cli, const struct arguments *a, char *code,
     (void)gethostname(host, sizeof host - 1);
     rc = vault_new(&cli->vault, host, err);
     if (rc == HF_OK) rc = vault_keys_init(&cli->keys, cli->vault.secret, err);
+    if (rc == HF_OK && strcmp(store, "ring") == 0) rc = describe_ring(cli, &recovery, err);
     if (rc == HF_OK)
         rc = cli_open_store(cli, store, true, err); /* before anything is promised */
     if (rc == HF_OK) rc = save_store(cli, store, err);

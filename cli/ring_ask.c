@@ -19,6 +19,8 @@ static const char peers_usage[] =
 
 /* ---- invite ---- */
 
+#define EXPIRES_DEFAULT_S (UINT64_C(24) * 3600)
+
 enum { OPT_EXPIRES, OPT_USES };
 
 static const struct cli_option invite_options[] = {
@@ -46,7 +48,7 @@ static bool take_term(void *arg, size_t option, const char *value)
 
 int ring_invite(struct cli *cli, int argc, char **argv)
 {
-    struct terms terms = {.expires_s = 24 * 3600, .uses = 1};
+    struct terms terms = {.expires_s = EXPIRES_DEFAULT_S, .uses = 1};
     json_t *answer;
     struct hf_err err;
     int first;

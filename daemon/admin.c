@@ -7,8 +7,8 @@
 #include <string.h>
 #include <time.h>
 
-#define EXPIRES_DEFAULT_S (24 * 3600)
-#define EXPIRES_MAX_S     (366 * 24 * 3600)
+#define EXPIRES_DEFAULT_S (INT64_C(24) * 3600)
+#define EXPIRES_MAX_S     (INT64_C(366) * 24 * 3600)
 
 static int64_t now_s(void)
 {

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define MEMBERS_ROUND_MS 60000u /* somebody may have passed the repair wait */
-#define STOP_LOOK_MS     50u
+#define STOP_LOOK_US     50000
 
 /* ---- who is there ---- */
 
@@ -345,7 +345,7 @@ static enum hf_code open_server(struct daemon *daemon, struct hf_err *err)
 static void on_stopping(evutil_socket_t fd, short what, void *arg)
 {
     struct daemon *daemon = arg;
-    const struct timeval wait = {0, STOP_LOOK_MS * 1000};
+    const struct timeval wait = {.tv_usec = STOP_LOOK_US};
     const bool idle = local_server_quiesce(daemon->server);
 
     (void)fd;

@@ -17,8 +17,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define SINGLE_MAX      ((size_t)256 << 10) /* bytes of one read or write */
-#define USER_TIMEOUT_MS 30000u              /* for the other end's kernel to acknowledge */
+#define SINGLE_MAX ((size_t)256 << 10) /* bytes of one read or write */
+#define SLICE_SIZE                                                                \
+    ((size_t)64 << 10)         /* of a payload: written as a whole or not yet, so \
+                                  that progress shows on slow lines */
+#define USER_TIMEOUT_MS 30000u /* for the other end's kernel to acknowledge */
 
 struct link {
     struct link_config config;
@@ -240,10 +243,14 @@ void link_send(struct link *link, const uint8_t *header, size_t n,
         evbuffer_add(output, sizes, sizeof sizes) != 0 ||
         evbuffer_add(output, header, n) != 0)
         abort(); /* a stream with a hole in it serves nobody */
-    if (payload_size == 0) return;
-    (void)hf_buffer_ref(payload);
-    if (evbuffer_add_reference(output, payload->b, payload_size, release, payload) != 0)
-        abort();
+    for (size_t at = 0; at < payload_size; at += SLICE_SIZE) {
+        const size_t slice =
+            payload_size - at < SLICE_SIZE ? payload_size - at : SLICE_SIZE;
+
+        (void)hf_buffer_ref(payload);
+        if (evbuffer_add_reference(output, payload->b + at, slice, release, payload) != 0)
+            abort();
+    }
 }
 
 size_t link_queued(const struct link *link)
@@ -264,12 +271,14 @@ static void on_drained(struct evbuffer *output, const struct evbuffer_cb_info *i
 
 /* ---- opening ---- */
 
+/* NULL: TLS has nothing to say. */
 static const char *tls_failure(struct bufferevent *events)
 {
     const unsigned long reason = bufferevent_get_openssl_error(events);
     const char *text = reason != 0 ? ERR_reason_error_string(reason) : NULL;
 
     ERR_clear_error();
+    if (ERR_GET_REASON(reason) == SSL_R_UNEXPECTED_EOF_WHILE_READING) return NULL;
     return text;
 }
 
@@ -371,9 +380,10 @@ struct link *link_new(const struct link_config *config)
     if (link != NULL && ssl != NULL) {
         link->active_ms = loop_now_ms();
         name_address(link, config->address);
-        (void)SSL_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE |
-                                    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-                                    SSL_MODE_RELEASE_BUFFERS);
+        /* Never SSL_MODE_ENABLE_PARTIAL_WRITE: libevent goes on with the next piece when
+         * only a part of one was written, and the rest is missing from the stream. */
+        (void)SSL_set_mode(ssl,
+                           SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
         if (fd >= 0)
             tune(fd);
         else

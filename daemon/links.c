@@ -6,12 +6,11 @@
 
 #include <errno.h>
 #include <netdb.h>
-#include <netinet/in.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define TICK_MS 1000u
+#define TICK_S  1
 #define BACKLOG 128
 
 /* ---- time passes ---- */
@@ -117,11 +116,12 @@ static uint16_t real_port(struct evconnlistener *listener)
 {
     struct sockaddr_storage address = {0};
     socklen_t size = sizeof address;
-    const struct sockaddr_in *v4 = (const void *)&address;
-    const struct sockaddr_in6 *v6 = (const void *)&address;
+    char port[6] = "0";
 
     (void)getsockname(evconnlistener_get_fd(listener), (struct sockaddr *)&address, &size);
-    return ntohs(address.ss_family == AF_INET6 ? v6->sin6_port : v4->sin_port);
+    (void)getnameinfo((struct sockaddr *)&address, size, NULL, 0, port, sizeof port,
+                      NI_NUMERICSERV);
+    return (uint16_t)strtoul(port, NULL, 10);
 }
 
 enum hf_code links_listen(struct links *links, const char *listen, uint16_t *port,
@@ -234,7 +234,7 @@ enum hf_code links_new(struct loop *loop, struct member_home *member,
                        const struct links_events *events, struct links **links,
                        struct hf_err *err)
 {
-    const struct timeval interval = {TICK_MS / 1000, TICK_MS % 1000 * 1000};
+    const struct timeval interval = {.tv_sec = TICK_S};
     struct links *made = hf_alloc_array(1, sizeof *made);
     enum hf_code rc;
 

@@ -22,6 +22,8 @@ grep -q '^hfa1-' "$scratch/authority" && ok "create prints the authority's code"
 [ "$(cat "$scratch/ready3")" = "ready $net.3:$port" ] && ok "ready, and where" ||
     bad "ready: $(cat "$scratch/ready3")"
 all_see up 5 1 2 3 4 5
+hf 2 ring status --json | grep -q '"mode":"order"' && ok "five keep to the roster's order" ||
+    bad "routing: $(hf 2 ring status --json)"
 hf 2 ring peers --json >"$scratch/peers"
 python3 - "$scratch/peers" "$net" <<'PY' && ok "peers as JSON" || bad "peers: $(cat "$scratch/peers")"
 import json, re, sys
@@ -47,6 +49,15 @@ expect 10 "no ring" "$holdfast" --home "$(home 7)" ring peers
 start 6
 started 6
 all_see up 6 1 6
+
+# Six members are enough for Chord's own ring (2(r + 1)); five kept to the roster's order.
+routed() {
+    hf "$1" ring status --json | python3 -c '
+import json, sys
+sys.exit(json.load(sys.stdin)["routing"]["mode"] != sys.argv[1])' "$2"
+}
+for node in 1 2 3 4 5 6; do wait_for 60 "node $node to route" routed $node ring; done &&
+    ok "all route by the ring"
 
 code=$(hf 1 ring invite --expires 1s)
 past() { [ "$(date +%s)" -gt "$1" ]; }
@@ -75,7 +86,18 @@ start 4
 started 4
 all_see up 6 1 2 3 4 5 6
 
+# Suspended, it is silent without a word; it is found again when it goes on.
+kill -STOP "${daemon[4]}"
+all_see away 1 1 2 3 5 6
+kill -CONT "${daemon[4]}"
+all_see up 6 1 2 3 4 5 6
+grep -q 'lost: silence' "$scratch/log1" && ok "given up for its silence" ||
+    bad "no silence: $(tail -n 3 "$scratch/log1")"
+
 stop 5
+chmod 777 "$(home 5)/config"
+expect 1 "chmod" "$holdfastd" --home "$(home 5)"
+chmod 700 "$(home 5)/config"
 HOLDFAST_LISTEN=$net.5:4775 start 5
 started 5
 [ "$(cat "$scratch/ready5")" = "ready $net.5:4775" ] && ok "another port" ||
@@ -83,6 +105,25 @@ started 5
 all_see up 6 1 2 3 4 5 6
 moved() { hf 2 ring peers --json | grep -q "$net.5:4775"; }
 wait_for 30 "the new address to be known" moved && ok "the new address is known"
+
+# As a service: told when it serves, and when it ends.
+python3 - "$scratch/notify" >"$scratch/notified" <<'PY' &
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+for _ in range(2):
+    print(s.recv(100).decode(), flush=True)
+PY
+pids+=($!)
+wait_for 20 "the service manager" test -S "$scratch/notify"
+stop 6
+NOTIFY_SOCKET=$scratch/notify start 6
+started 6
+wait_for 20 "READY=1" grep -q '^READY=1$' "$scratch/notified" && ok "READY=1"
+stop 6
+wait_for 20 "STOPPING=1" grep -q '^STOPPING=1$' "$scratch/notified" && ok "STOPPING=1"
+start 6
+started 6
 
 # The steward, and all at once.
 for node in 1 2 3 4 5 6; do stop $node || bad "SIGTERM of $node: exit $?"; done
