@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Five daemons keep one machine's backups: what must hold when holders die, lie or are away.
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/ring_lib.sh"
+. "$(dirname "$0")/five_lib.sh"
 data=$scratch/data
 make_tree "$data" 3
 canary=holdfast-canary-$RANDOM-$RANDOM-$RANDOM

@@ -2,7 +2,7 @@
 # SIGKILL of `holdfast backup` on a ring at 20 moments, and of daemons under put: the previous snapshot
 # stays readable, the next run succeeds and does not store again what was acknowledged.
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/ring_lib.sh"
+. "$(dirname "$0")/five_lib.sh"
 data=$scratch/data
 make_tree "$data" 4
 start_ring 5
