@@ -55,7 +55,8 @@ if [ -c /dev/fuse ] && [ "$(id -u)" = 0 ]; then
 fi
 
 # ---- a fragment is altered on a peer's disk ----
-python3 - "$scratch/n3/state" <<'PY'
+alter() { # NODE: inverts a bit in every 64 KiB; done twice, all is as it was
+    python3 - "$scratch/n$1/state" <<'PY'
 import os, sys
 for root, _, files in os.walk(sys.argv[1]):
     for f in files:
@@ -67,12 +68,19 @@ for root, _, files in os.walk(sys.argv[1]):
             for at in range(32768, size, 65536):
                 s.seek(at); b = s.read(1); s.seek(at); s.write(bytes([b[0] ^ 0x40]))
 PY
+}
+alter 3
 kill_daemon 2 # so that node 3 must be asked for many blocks
 wait_for 60 "node 2 to be away" some_away 1 1
 node3=$(on 3 ring peers --json 2>/dev/null | python3 -c 'import json, sys; print([p["id"] for p in json.load(sys.stdin) if p["self"]][0])')
 restore_and_compare "node 3 holds altered fragments, node 2 is dead"
 grep -q "${node3:0:16}" "$scratch/daemon1.log" && grep -qE "warn dht: .*${node3:0:8}" "$scratch/daemon1.log" && ok "the reader's log names the peer" ||
     bad "nothing about ${node3:0:16} in the reader's log: $(tail -n 3 "$scratch/daemon1.log")"
+
+kill_daemon 3
+alter 3
+start_daemon 3
+wait_for 60 "node 3 again" some_away 1 1
 
 # ---- one away: exit 4 and readable; two away: exit 13, the previous snapshot is readable ----
 cp -a "$data" "$scratch/before"
