@@ -8,7 +8,6 @@ make_tree "$data" 4
 start_ring 5
 expect 0 "recovery code" on 1 init --store ring
 expect 0 "snapshot" on 1 backup "$data"
-cp -a "$data" "$scratch/before"
 
 # How long a run over new data takes here tells where the kills fall.
 head -c 40000000 /dev/urandom >"$data/measure"
@@ -17,6 +16,7 @@ expect 0 "snapshot" on 1 backup "$data"
 whole=$((($(date +%s%N) - start) / 1000000))
 rm "$data/measure"
 expect 0 "snapshot" on 1 backup "$data"
+cp -a "$data" "$scratch/before"
 head -c 40000000 /dev/urandom >"$data/random"
 rounds=20
 for i in $(seq $rounds); do
