@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAP_SIZE   (1ull << 40) /* address space, not memory */
+#define MAP_SIZE   (64ull << 30) /* address space, not memory: some 300 million chunks */
 #define CHECK_SIZE 8u
 #define VERSION    "hf-index-1"
 
