@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FRAMERS_MAX 16u
+#define WORKSPACES_MAX 16u
 
 struct fetched_frame {
     atomic_uint references;
@@ -20,14 +20,22 @@ struct fetched_frame {
     uint8_t *plain;
 };
 
+/* What opening a frame works with.  Fresh memory of this size would cost a page fault for
+ * every 4 KiB, so it is kept. */
+struct workspace {
+    struct framer *framer;
+    uint8_t sealed[FRAME_SEALED_MAX];
+    uint8_t plain[FRAME_PLAIN_MAX];
+};
+
 struct fetcher {
     struct block_store *store;
     pthread_mutex_t mutex; /* guards all below */
     struct fetched_frame **frames;
     size_t frame_count;
     uint64_t clock;
-    struct framer *framers[FRAMERS_MAX]; /* idle ones */
-    size_t framer_count;
+    struct workspace *workspaces[WORKSPACES_MAX]; /* idle ones */
+    size_t workspace_count;
 };
 
 static void frame_unref(struct fetched_frame *frame)
@@ -35,6 +43,13 @@ static void frame_unref(struct fetched_frame *frame)
     if (frame == NULL || atomic_fetch_sub(&frame->references, 1) != 1) return;
     free(frame->plain);
     free(frame);
+}
+
+static void workspace_free(struct workspace *w)
+{
+    if (w == NULL) return;
+    framer_free(w->framer);
+    free(w);
 }
 
 struct fetcher *fetcher_new(struct block_store *store, size_t frames)
@@ -56,32 +71,38 @@ void fetcher_free(struct fetcher *fetcher)
     if (fetcher == NULL) return;
     for (size_t i = 0; fetcher->frames != NULL && i < fetcher->frame_count; i++)
         frame_unref(fetcher->frames[i]);
-    for (size_t i = 0; i < fetcher->framer_count; i++)
-        framer_free(fetcher->framers[i]);
+    for (size_t i = 0; i < fetcher->workspace_count; i++)
+        workspace_free(fetcher->workspaces[i]);
     (void)pthread_mutex_destroy(&fetcher->mutex);
     free(fetcher->frames);
     free(fetcher);
 }
 
-static struct framer *take_framer(struct fetcher *f)
+static struct workspace *take_workspace(struct fetcher *f)
 {
-    struct framer *framer = NULL;
+    struct workspace *w = NULL;
 
     (void)pthread_mutex_lock(&f->mutex);
-    if (f->framer_count > 0) framer = f->framers[--f->framer_count];
+    if (f->workspace_count > 0) w = f->workspaces[--f->workspace_count];
     (void)pthread_mutex_unlock(&f->mutex);
-    return framer != NULL ? framer : framer_new();
+    if (w != NULL) return w;
+    w = malloc(sizeof *w);
+    if (w == NULL) return NULL;
+    w->framer = framer_new();
+    if (w->framer != NULL) return w;
+    free(w);
+    return NULL;
 }
 
-static void give_framer(struct fetcher *f, struct framer *framer)
+static void give_workspace(struct fetcher *f, struct workspace *w)
 {
     (void)pthread_mutex_lock(&f->mutex);
-    if (f->framer_count < FRAMERS_MAX) {
-        f->framers[f->framer_count++] = framer;
-        framer = NULL;
+    if (f->workspace_count < WORKSPACES_MAX) {
+        f->workspaces[f->workspace_count++] = w;
+        w = NULL;
     }
     (void)pthread_mutex_unlock(&f->mutex);
-    framer_free(framer);
+    workspace_free(w);
 }
 
 /* The frame from the cache, referenced, or NULL. */
@@ -131,37 +152,35 @@ static enum hf_code open_frame(struct fetcher *f, enum frame_role role,
                                const struct chunk_ref *ref, struct fetched_frame **out,
                                struct hf_err *err)
 {
-    struct fetched_frame *frame = calloc(1, sizeof *frame);
-    struct framer *framer = take_framer(f);
-    uint8_t *sealed = malloc(FRAME_SEALED_MAX);
-    uint8_t *plain = malloc(FRAME_PLAIN_MAX);
+    struct workspace *w = take_workspace(f);
+    struct fetched_frame *frame = NULL;
+    size_t size;
     enum hf_code rc;
 
-    if (frame == NULL || framer == NULL || sealed == NULL || plain == NULL) {
+    if (w == NULL) return hf_fail(err, HF_NO_MEMORY, "read a frame: out of memory");
+    rc = block_store_get(f->store, &ref->frame.block, ref->frame.offset, ref->frame.size,
+                         w->sealed, err);
+    if (rc == HF_OK)
+        rc = frame_open(w->framer, role, ref->frame.key, w->sealed, ref->frame.size,
+                        w->plain, &size, err);
+    if (rc != HF_OK) goto out;
+    frame = calloc(1, sizeof *frame);
+    if (frame != NULL) frame->plain = malloc(size);
+    if (frame == NULL || frame->plain == NULL) {
         rc = hf_fail(err, HF_NO_MEMORY, "read a frame: out of memory");
+        free(frame);
         goto out;
     }
-    rc = block_store_get(f->store, &ref->frame.block, ref->frame.offset, ref->frame.size,
-                         sealed, err);
-    if (rc == HF_OK)
-        rc = frame_open(framer, role, ref->frame.key, sealed, ref->frame.size, plain,
-                        &frame->size, err);
-    if (rc != HF_OK) goto out;
+    memcpy(frame->plain, w->plain, size);
+    frame->size = size;
     atomic_init(&frame->references, 1);
     frame->block = ref->frame.block;
     frame->offset = ref->frame.offset;
     frame->role = role;
-    frame->plain = realloc(plain, frame->size == 0 ? 1 : frame->size);
-    if (frame->plain == NULL) frame->plain = plain;
-    plain = NULL;
     keep(f, frame);
     *out = frame;
-    frame = NULL;
 out:
-    if (framer != NULL) give_framer(f, framer);
-    free(sealed);
-    free(plain);
-    free(frame);
+    give_workspace(f, w);
     return rc;
 }
 
