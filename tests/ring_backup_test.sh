@@ -70,13 +70,20 @@ for root, _, files in os.walk(sys.argv[1]):
 PY
 }
 alter 3
-kill_daemon 2 # so that node 3 must be asked for many blocks
+kill_daemon 2
 wait_for 60 "node 2 to be away" some_away 1 1
 node3=$(on 3 ring peers --json 2>/dev/null | python3 -c 'import json, sys; print([p["id"] for p in json.load(sys.stdin) if p["self"]][0])')
-restore_and_compare "node 3 holds altered fragments, node 2 is dead"
-grep -q "${node3:0:16}" "$scratch/daemon1.log" && grep -qE "warn dht: .*${node3:0:8}" "$scratch/daemon1.log" && ok "the reader's log names the peer" ||
-    bad "nothing about ${node3:0:16} in the reader's log: $(tail -n 3 "$scratch/daemon1.log")"
-
+# Nodes 4 and 5 are held up until node 3 has been asked, and has been found out.
+kill -STOP "${daemon[4]}" "${daemon[5]}"
+rm -rf "$scratch/out"
+on 1 restore -t "$scratch/out" latest >/dev/null 2>"$scratch/stderr-altered" &
+run=$!
+wait_for 25 "node 3 to be named in the reader's log" grep -qE "warn dht: .*${node3:0:8}" "$scratch/daemon1.log" &&
+    ok "the reader's log: $(grep -m 1 "warn dht: .*${node3:0:8}" "$scratch/daemon1.log" | cut -c 21-)"
+kill -CONT "${daemon[4]}" "${daemon[5]}"
+wait $run && ok "restored" || bad "restore: $(cat "$scratch/stderr-altered")"
+same "$data" "$scratch/out$data" "node 3 holds altered fragments, node 2 is dead"
+wait_for 60 "nodes 4 and 5 again" some_away 1 1
 kill_daemon 3
 alter 3
 start_daemon 3
