@@ -77,7 +77,7 @@ static bool goes_on(const struct local_client *c, int why)
 static enum hf_code broken(const struct local_client *c, struct hf_err *err)
 {
     if (is_cancelled(c)) return hf_fail(err, HF_CANCELLED, "interrupted");
-    return hf_fail(err, HF_IO, "daemon: it went away");
+    return hf_fail(err, HF_IO, "daemon: it went away; is 'holdfastd' still running?");
 }
 
 /* ---- connections ---- */

@@ -20,7 +20,7 @@ kill -CONT "${daemon[3]}" "${daemon[5]}"
 wait_for 60 "all five again" all_up 1 5
 head -c 100000000 /dev/urandom >"$data/frozen"
 kill -STOP "${daemon[4]}"
-expect 4 "below" timeout 25 "$holdfast" --home "$scratch/n1" backup "$data"
+expect 4 "below" timeout 35 "$holdfast" --home "$scratch/n1" backup "$data"
 some_away 1 1 && ok "the one that hangs is away" || bad "$(states 1 away) are away"
 kill -CONT "${daemon[4]}"
 wait_for 60 "all five again" all_up 1 5
