@@ -25,6 +25,10 @@ some_away 1 1 && ok "the one that hangs is away" || bad "$(states 1 away) are aw
 kill -CONT "${daemon[4]}"
 wait_for 60 "all five again" all_up 1 5
 expect 0 "snapshot" on 1 backup "$data"
+# All are up, but some blocks are on three holders instead of four, and nothing has changed that.
+expect 0 "" on 1 status
+head -n 1 "$scratch/stdout" | grep -qx 'CATCHING UP' && grep -q '^  1 other machines' "$scratch/stdout" &&
+    ok "status does not promise more than is there" || bad "status says: $(cat "$scratch/stdout")"
 
 # ---- the own daemon hangs: SIGINT ends what waits for it, the next run works ----
 interrupted() { # WHAT, COMMAND...: which waits for the daemon of home 1
