@@ -56,6 +56,7 @@ expect 0 "snapshot" on 1 backup "$data"
 # ---- everybody else is dead ----
 for n in 2 3 4 5; do kill_daemon $n; done
 wait_for 60 "four to be away" some_away 1 4
+wait_for 60 "the log to tell why" grep -q 'no link to .*Connection refused' "$scratch/daemon1.log"
 expect 0 "" on 1 status
 head -n 1 "$scratch/stdout" | grep -qxE 'AT RISK|LOST' && grep -q 'is missing since' "$scratch/stdout" &&
     ok "status: $(head -n 1 "$scratch/stdout")" || bad "status says: $(cat "$scratch/stdout")"
