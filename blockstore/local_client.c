@@ -8,14 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#define IDLE_MAX 8u /* connections kept open */
+#define IDLE_MAX 8u     /* connections kept open */
+#define LOOK_US  250000 /* how often a call that waits asks whether it is cancelled */
 
 struct local_client {
     char path[HF_PATH_MAX];
+    struct local_cancel cancel;
     pthread_mutex_t mutex; /* guards the two below */
     int idle[IDLE_MAX];
     size_t idle_count;
@@ -53,20 +56,53 @@ void local_client_free(struct local_client *client)
     free(client);
 }
 
+void local_client_cancel_on(struct local_client *client, const struct local_cancel *cancel)
+{
+    client->cancel = *cancel;
+}
+
+/* ---- waiting ---- */
+
+static bool is_cancelled(const struct local_client *c)
+{
+    return c->cancel.asked != NULL && c->cancel.asked(c->cancel.arg);
+}
+
+/* After a system call on a socket that failed with `why`: it is to be tried again. */
+static bool goes_on(const struct local_client *c, int why)
+{
+    return why == EINTR || (why == EAGAIN && !is_cancelled(c));
+}
+
+static enum hf_code broken(const struct local_client *c, struct hf_err *err)
+{
+    if (is_cancelled(c)) return hf_fail(err, HF_CANCELLED, "interrupted");
+    return hf_fail(err, HF_IO, "daemon: it went away; is 'holdfastd' still running?");
+}
+
 /* ---- connections ---- */
 
 static enum hf_code connect_new(struct local_client *c, int *fd, struct hf_err *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const struct timeval look = {.tv_usec = LOOK_US};
     int why;
 
     *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (*fd < 0) return hf_fail_errno(err, errno, "daemon: socket");
     memcpy(address.sun_path, c->path, strlen(c->path) + 1);
-    if (connect(*fd, (const struct sockaddr *)&address, sizeof address) == 0) return HF_OK;
-    why = errno;
+    if (setsockopt(*fd, SOL_SOCKET, SO_RCVTIMEO, &look, sizeof look) != 0 ||
+        setsockopt(*fd, SOL_SOCKET, SO_SNDTIMEO, &look, sizeof look) != 0)
+        why = errno;
+    else
+        do {
+            if (connect(*fd, (const struct sockaddr *)&address, sizeof address) == 0)
+                return HF_OK;
+            why = errno;
+        } while (goes_on(c, why));
     (void)close(*fd);
     *fd = -1;
+    if (why == EAGAIN) return broken(c, err);
     if (why == ENOENT || why == ECONNREFUSED)
         return hf_fail(err, HF_IO,
                        "daemon: none is running for this home; start 'holdfastd'");
@@ -98,13 +134,13 @@ static void give_idle(struct local_client *c, int fd)
 
 /* ---- one exchange ---- */
 
-static bool send_all(int fd, struct iovec *iov, size_t count)
+static bool send_all(const struct local_client *c, int fd, struct iovec *iov, size_t count)
 {
     while (count > 0) {
         struct msghdr m = {.msg_iov = iov, .msg_iovlen = count};
         ssize_t n = sendmsg(fd, &m, MSG_NOSIGNAL);
 
-        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && goes_on(c, errno)) continue;
         if (n <= 0) return false;
         while (count > 0 && (size_t)n >= iov->iov_len) {
             n -= (ssize_t)iov->iov_len;
@@ -119,14 +155,14 @@ static bool send_all(int fd, struct iovec *iov, size_t count)
     return true;
 }
 
-static bool read_all(int fd, void *buf, size_t n)
+static bool read_all(const struct local_client *c, int fd, void *buf, size_t n)
 {
     uint8_t *p = buf;
 
     while (n > 0) {
         ssize_t got = recv(fd, p, n, MSG_WAITALL);
 
-        if (got < 0 && errno == EINTR) continue;
+        if (got < 0 && goes_on(c, errno)) continue;
         if (got <= 0) return false;
         p += got;
         n -= (size_t)got;
@@ -134,7 +170,7 @@ static bool read_all(int fd, void *buf, size_t n)
     return true;
 }
 
-static bool send_request(int fd, struct local_call *call)
+static bool send_request(const struct local_client *c, int fd, struct local_call *call)
 {
     uint8_t header[4 + LOCAL_HEADER_MAX];
     struct hf_writer w = hf_writer_init(header + 4, LOCAL_HEADER_MAX);
@@ -156,11 +192,12 @@ static bool send_request(int fd, struct local_call *call)
     for (unsigned i = 0; i < 4; i++)
         header[i] = (uint8_t)(n >> (24 - 8 * i));
     iov[0] = (struct iovec){header, 4 + n};
-    return send_all(fd, iov, 1 + call->request.part_count);
+    return send_all(c, fd, iov, 1 + call->request.part_count);
 }
 
 /* *answered: some of the reply was there, so the request must not be sent again. */
-static enum hf_code read_reply(int fd, struct local_call *call, struct local_reply *reply,
+static enum hf_code read_reply(const struct local_client *c, int fd,
+                               struct local_call *call, struct local_reply *reply,
                                bool *answered, struct hf_err *err)
 {
     uint8_t header[LOCAL_HEADER_MAX];
@@ -168,21 +205,21 @@ static enum hf_code read_reply(int fd, struct local_call *call, struct local_rep
     enum hf_code rc;
 
     *answered = false;
-    if (!read_all(fd, header, 4)) return hf_fail(err, HF_IO, "daemon: it went away");
+    if (!read_all(c, fd, header, 4)) return broken(c, err);
     *answered = true;
     for (unsigned i = 0; i < 4; i++)
         n = n << 8 | header[i];
     if (n == 0 || n > sizeof header)
         return hf_fail(err, HF_CORRUPT, "daemon: not its protocol");
-    if (!read_all(fd, header, n)) return hf_fail(err, HF_IO, "daemon: it went away");
+    if (!read_all(c, fd, header, n)) return broken(c, err);
     rc = local_reply_parse(header, n, reply, err);
     for (size_t i = 0; rc == HF_OK && i < reply->part_count; i++) {
         uint8_t *to = call->part != NULL ? call->part(call->arg, reply, i) : NULL;
 
         if (to == NULL)
             rc = hf_fail(err, HF_CORRUPT, "daemon: its answer makes no sense");
-        else if (!read_all(fd, to, reply->sizes[i]))
-            rc = hf_fail(err, HF_IO, "daemon: it went away");
+        else if (!read_all(c, fd, to, reply->sizes[i]))
+            rc = broken(c, err);
     }
     return rc;
 }
@@ -198,11 +235,12 @@ enum hf_code local_client_call(struct local_client *client, struct local_call *c
     if (rc != HF_OK) return rc;
     for (;;) {
         answered = false;
-        rc = send_request(fd, call) ? read_reply(fd, call, reply, &answered, err)
-                                    : hf_fail(err, HF_IO, "daemon: it went away");
+        rc = send_request(client, fd, call)
+                 ? read_reply(client, fd, call, reply, &answered, err)
+                 : broken(client, err);
         if (rc == HF_OK) break;
         (void)close(fd);
-        if (!old || answered) return rc;
+        if (!old || answered || rc == HF_CANCELLED) return rc;
         old = false; /* it was restarted since: all requests may be repeated */
         rc = connect_new(client, &fd, err);
         if (rc != HF_OK) return rc;

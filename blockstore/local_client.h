@@ -15,6 +15,16 @@ HF_MUST_CHECK enum hf_code
 local_client_new(const char *run_dir, struct local_client **client, struct hf_err *err);
 void local_client_free(struct local_client *client); /* NULL is allowed */
 
+/* Whether the user wants an end; asked a few times a second, from any thread that waits. */
+struct local_cancel {
+    bool (*asked)(void *arg); /* NULL: never */
+    void *arg;
+};
+
+/* From now on a call that waits for the daemon ends with HF_CANCELLED when that is so; its
+ * request may have been carried out.  Before the first call. */
+void local_client_cancel_on(struct local_client *client, const struct local_cancel *cancel);
+
 /* Where part `index` of the reply, of reply->sizes[index] bytes, is to be read to; NULL
  * gives the reply up (HF_CORRUPT).  Parts come in order; earlier ones are complete. */
 typedef uint8_t *local_part_fn(void *arg, const struct local_reply *reply, size_t index);

@@ -499,7 +499,8 @@ static void ring_close(struct block_store *store)
 }
 
 enum hf_code ring_store_open(const char *run_dir, const struct block_owner *owner,
-                             struct block_store **store, struct hf_err *err)
+                             const struct local_cancel *cancel, struct block_store **store,
+                             struct hf_err *err)
 {
     static const struct block_store_ops ops = {.begin = ring_begin,
                                                .put = ring_put,
@@ -523,6 +524,7 @@ enum hf_code ring_store_open(const char *run_dir, const struct block_owner *owne
     s->coder = coder_new();
     rc = s->coder == NULL ? hf_fail(err, HF_NO_MEMORY, "store: out of memory")
                           : local_client_new(run_dir, &s->client, err);
+    if (rc == HF_OK && cancel != NULL) local_client_cancel_on(s->client, cancel);
     /* Is anybody there?  A ring that is too small for writing can still be read. */
     if (rc == HF_OK) rc = local_client_call(s->client, &call, &reply, err);
     if (rc == HF_OK || rc == HF_UNAVAILABLE) {

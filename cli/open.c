@@ -66,6 +66,7 @@ enum hf_code cli_open_store(struct cli *cli, const char *spec, bool writing,
     char dir[HF_PATH_MAX];
     struct block_owner owner = {
         .vault = cli->keys.vault, .host = cli->vault.host, .signer = cli->keys.signer};
+    const struct local_cancel cancel = {.asked = cli_cancelled};
     enum hf_code rc;
 
     if (strcmp(spec, "local") == 0 || strncmp(spec, "local:", 6) == 0) {
@@ -77,8 +78,8 @@ enum hf_code cli_open_store(struct cli *cli, const char *spec, bool writing,
         return rc == HF_OK ? HF_OK : hf_prefix(err, "store %s", dir);
     }
     if (strcmp(spec, "ring") == 0) {
-        rc = ring_store_open(cli->home.run, &owner, &cli->store, err);
-        return rc == HF_OK ? HF_OK : hf_prefix(err, "ring");
+        rc = ring_store_open(cli->home.run, &owner, &cancel, &cli->store, err);
+        return rc == HF_OK || rc == HF_CANCELLED ? rc : hf_prefix(err, "ring");
     }
     return hf_fail(err, HF_INVALID, "store '%.64s': it is 'local', 'local:DIR' or 'ring'",
                    spec);

@@ -44,7 +44,7 @@ static void judge_hosts(struct status *status, const struct vault_view *view, js
     if (view->incomplete)
         worsen(status, STATUS_AT_RISK,
                "too few holders answer to be sure of the newest dumps");
-    if (view->host_count == 0)
+    else if (view->host_count == 0)
         worsen(status, STATUS_AT_RISK, "nothing has been backed up yet");
     for (size_t h = 0; h < view->host_count; h++) {
         const struct catalog *host = &view->hosts[h];
@@ -124,13 +124,18 @@ static enum hf_code run(struct cli *cli, struct hf_err *err)
     const char *spec = hf_conf_get(cli->conf, "vault", "store");
     enum hf_code rc = vault_view_read(cli->store, cli->fetcher, &cli->keys, &view, err);
 
+    status.on_ring = spec != NULL && strcmp(spec, "ring") == 0;
     if (rc == HF_OK) {
         judge_hosts(&status, &view, hosts);
         vault_view_done(&view);
-        status.on_ring = spec != NULL && strcmp(spec, "ring") == 0;
+    } else if (status.on_ring && rc == HF_UNAVAILABLE) { /* this is what status is for */
+        worsen(&status, STATUS_AT_RISK,
+               "the dumps cannot be listed now: too few holders answer");
+        rc = HF_OK;
+    }
+    if (rc == HF_OK)
         rc = status.on_ring ? status_judge_ring(cli, &status, err)
                             : judge_local(cli, &status, err);
-    }
     if (rc == HF_OK && cli->json) {
         json_t *why = json_array();
 

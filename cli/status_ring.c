@@ -1,8 +1,10 @@
 #include "cli/ring.h"
 #include "cli/status.h"
+#include "snapshot/backup.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static void worsen(struct status *status, enum status_word word)
 {
@@ -47,11 +49,22 @@ static int64_t number_of(const json_t *object, const char *name)
 /* A block is on n of the other members.  In a ring of at most n + 1 every other member
  * holds of every block, and each that is away is one fragment less; in a larger ring, too,
  * those that are away may all be among the holders of one. */
-static void judge(struct status *status, int64_t k, int64_t n)
+static void judge(struct status *status, int64_t k, int64_t n, bool degraded)
 {
     const int64_t away = count_away(status);
 
     status->losses_survived = n - k - away;
+    if (degraded) {
+        /* Some blocks have k + (n - k) / 2 fragments only (docs/design.md: Put).  Whether
+         * those that are away hold them is not known: the worst, but nothing is lost yet.
+         */
+        const int64_t few = (n - k) / 2 - away;
+
+        if (status->losses_survived > 0) status->losses_survived = few > 0 ? few : 0;
+        worsen(status, STATUS_CATCHING_UP);
+        explain(status,
+                "a backup ended below its target: some blocks are on fewer holders");
+    }
     if (n == 0) {
         worsen(status, STATUS_AT_RISK);
         explain(status, "nobody else is in the ring to keep anything");
@@ -78,7 +91,8 @@ enum hf_code status_judge_ring(struct cli *cli, struct status *status, struct hf
     if (rc == HF_OK) {
         status->given_bytes = (uint64_t)number_of(ring, "given_bytes");
         status->peers = json_incref(json_object_get(list, "peers"));
-        judge(status, number_of(ring, "k"), number_of(ring, "n"));
+        judge(status, number_of(ring, "k"), number_of(ring, "n"),
+              faccessat(cli->state_fd, BACKUP_DEGRADED_FILE, F_OK, 0) == 0);
     }
     json_decref(ring);
     json_decref(list);

@@ -29,7 +29,8 @@ static struct hf_buffer *encode_roster(const struct roster *roster)
 
 struct hf_buffer *admission_answer(struct member_home *member, const char *address,
                                    const struct hf_public_key *key, const uint8_t *request,
-                                   size_t n, struct join_reply *reply)
+                                   size_t n, struct log_limit *refusals,
+                                   struct join_reply *reply)
 {
     const struct roster_member *newcomer;
     struct hf_buffer *roster = NULL;
@@ -52,7 +53,7 @@ struct hf_buffer *admission_answer(struct member_home *member, const char *addre
     if (reply->code == HF_OK)
         hf_log(HF_LOG_INFO, "ring", "%s joins from %s",
                newcomer != NULL ? newcomer->certificate.name : "?", address);
-    else
+    else if (log_limit_allows(refusals, "ring", hf_clock_monotonic_ms()))
         hf_log(HF_LOG_WARN, "ring", "%s may not join: %s", address, reply->text);
     return roster;
 }

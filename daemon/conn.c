@@ -43,7 +43,7 @@ void conn_lost(struct conn *conn, const char *why)
     const enum conn_state state = conn->state;
 
     if (conn->why[0] != '\0') why = conn->why;
-    if (state == CONN_STRANGER)
+    if (state == CONN_STRANGER && log_limit_allows(&links->lines, "links", loop_now_ms()))
         hf_log(HF_LOG_WARN, "links", "%s dropped: %s", link_address(conn->link), why);
     if (state == CONN_UP)
         hf_log(HF_LOG_INFO, "links", "link to %s (%s) lost: %s", name_of(conn),

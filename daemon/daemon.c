@@ -141,7 +141,7 @@ static struct hf_buffer *on_join(void *arg, const char *address,
 {
     struct daemon *daemon = arg;
     struct hf_buffer *roster =
-        admission_answer(&daemon->member, address, key, body, n, reply);
+        admission_answer(&daemon->member, address, key, body, n, &daemon->refusals, reply);
 
     if (reply->code == HF_OK) gossip_news(daemon->gossip);
     return roster;

@@ -16,6 +16,7 @@
 #include "daemon/keeper.h"
 #include "daemon/links.h"
 #include "daemon/local_server.h"
+#include "daemon/log_limit.h"
 #include "daemon/loop.h"
 #include "daemon/router.h"
 #include "membership/member_home.h"
@@ -46,6 +47,7 @@ struct daemon {
     uint16_t port;
     bool store_complete; /* as the keeper was told */
     bool settled, left;
+    struct log_limit refusals; /* of strangers who wanted to join */
 };
 
 /* Opens all parts and listens.  HF_NOT_FOUND: this home is in no ring.  HF_LOCKED: another

@@ -1,8 +1,10 @@
 #include "daemon/damage.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "daemon/fragments.h"
+#include "daemon/log_limit.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -12,6 +14,7 @@ struct damage {
     pthread_mutex_t mutex;           /* guards the rest */
     struct log_key keys[DAMAGE_MAX]; /* size 0: a free place */
     size_t next;
+    struct log_limit lines;
 };
 
 struct damage *damage_new(void)
@@ -62,16 +65,17 @@ void damage_found(struct damage *damage, const struct log_key *key, const char *
 {
     char hex[HF_ID_HEX_SIZE];
     struct hf_id id;
-    bool known;
+    bool known, told;
 
     (void)pthread_mutex_lock(&damage->mutex);
     known = find(damage, key) != NULL;
+    told = !known && log_limit_allows(&damage->lines, "store", hf_clock_monotonic_ms());
     if (!known) {
         damage->keys[damage->next] = *key;
         damage->next = (damage->next + 1) % DAMAGE_MAX;
     }
     (void)pthread_mutex_unlock(&damage->mutex);
-    if (known) return;
+    if (!told) return;
     if (key->b[0] == LOG_FRAGMENT) {
         fragment_key_block(key, &id);
         hf_log(HF_LOG_WARN, "store",

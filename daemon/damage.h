@@ -13,7 +13,8 @@ struct damage; /* opaque */
 struct damage *damage_new(void); /* NULL: no memory */
 void damage_free(struct damage *damage);
 
-/* The entry of a fragment or a record is damaged: logs one line, unless it is known. */
+/* The entry of a fragment or a record is damaged: logs one line, unless it is known,
+ * within a limit (log_limit.h). */
 void damage_found(struct damage *damage, const struct log_key *key, const char *why);
 /* It was read whole, or written anew. */
 void damage_mended(struct damage *damage, const struct log_key *key);

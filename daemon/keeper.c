@@ -30,7 +30,7 @@ struct keeper {
     struct event *deliver; /* activated when operations have ended */
     uint64_t timer_ms;     /* what it is set to; UINT64_MAX: not set */
     bool stepping, busy;
-    struct warnings warnings;
+    struct log_limit warnings, malformed;
     uint64_t serial;
     struct operation operations[KEEPER_OPERATIONS_MAX];
     struct operation *first_ended, **last_ended;
@@ -246,7 +246,8 @@ bool keeper_frame(struct keeper *keeper, const struct hf_id *node, const uint8_t
 
     if (rc == HF_NO_MEMORY) return true; /* lost: it will be sent again */
     if (rc != HF_OK) {
-        hf_log(HF_LOG_WARN, "dht", "peer %s: %s", hf_id_hex(node, hex), err.msg);
+        if (log_limit_allows(&keeper->malformed, "dht", loop_now_ms()))
+            hf_log(HF_LOG_WARN, "dht", "peer %s: %s", hf_id_hex(node, hex), err.msg);
         return false;
     }
     event.message = &message;

@@ -282,6 +282,13 @@ static const char *tls_failure(struct bufferevent *events)
     return text;
 }
 
+/* A connection that was not made is reported as one that was closed: only errno tells. */
+static bool is_no_connection(int errnum)
+{
+    return errnum == ECONNREFUSED || errnum == EHOSTUNREACH || errnum == ENETUNREACH ||
+           errnum == ETIMEDOUT;
+}
+
 static void on_event(struct bufferevent *events, short what, void *arg)
 {
     struct link *link = arg;
@@ -300,7 +307,8 @@ static void on_event(struct bufferevent *events, short what, void *arg)
     text = tls_failure(events);
     if (text != NULL)
         (void)snprintf(why, sizeof why, "TLS: %s", text);
-    else if ((what & BEV_EVENT_ERROR) != 0 && errnum != 0)
+    else if (((what & BEV_EVENT_ERROR) != 0 && errnum != 0) ||
+             (!link->open && is_no_connection(errnum)))
         (void)snprintf(why, sizeof why, "%s", strerrordesc_np(errnum));
     else
         (void)snprintf(why, sizeof why,

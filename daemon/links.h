@@ -26,11 +26,12 @@
 #include <stdint.h>
 
 #define LINK_HELLO_MS   10000u /* handshake and hello; and the next byte of a frame */
-#define LINK_PING_MS    10000u /* a quiet link is asked ... */
-#define LINK_SILENCE_MS 30000u /* ... and given up */
+#define LINK_PING_MS    3000u  /* a quiet link is asked ... */
+#define LINK_SILENCE_MS 10000u /* ... and given up */
 #define LINK_LINGER_MS  10000u
-#define LINK_QUEUE_MAX  ((size_t)64 << 20) /* bytes waiting for one peer; beyond: dropped \
-                                            */
+#define LINK_QUEUE_MAX                                                \
+    ((size_t)64 << 20) /* bytes waiting for one peer; beyond: dropped \
+                        */
 #define LINK_STRANGERS_MAX                                                                \
     64u                          /* connections that have not said who they are; when one \
                                     more comes, the oldest of them is dropped */

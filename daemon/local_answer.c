@@ -55,9 +55,9 @@ static void put_failed(struct local_answer *a, const struct dht_tally *t)
 {
     if (t->no_space > 0 && t->no_space >= t->silent && t->no_space >= t->denied)
         say(a, HF_NO_SPACE,
-            "%u of %u holders must acknowledge, and %u have no space left: offer more "
-            "(--space) or prune; 'holdfast ring peers -l' shows who has how much",
-            t->accepted, t->wanted, t->no_space);
+            "%u of %u holders must acknowledge: %u have no space left, %u are silent; free "
+            "some on their disks, offer more (--space) or invite more machines",
+            t->accepted, t->wanted, t->no_space, t->silent);
     else if (t->denied > t->silent)
         say(a, HF_DENIED,
             "%u of %u holders must acknowledge, and %u refused; their logs tell why",
@@ -75,9 +75,8 @@ static void answer_put(struct local_answer *a, const struct dht_action *done)
     switch ((int)done->code) {
     case HF_DEGRADED:
         say(a, HF_DEGRADED,
-            "%u of %u holders acknowledged: safe against fewer losses until the missing "
-            "machines are back",
-            t->answered, t->wanted);
+            "%u of %u holders acknowledged: the block survives fewer losses", t->answered,
+            t->wanted);
         break;
     case HF_UNAVAILABLE: put_failed(a, t); break;
     case HF_CORRUPT: say(a, done->code, "the block's manifest does not verify"); break;
@@ -181,8 +180,9 @@ static void answer_flush(struct local_answer *a, const struct dht_action *done)
     a->reply.numbers[a->reply.number_count++] = done->degraded;
     if (done->code == HF_DEGRADED)
         say(a, done->code,
-            "%" PRIu64 " blocks are below their target redundancy; they are safe against "
-            "fewer losses until the missing machines are back",
+            "%" PRIu64
+            " blocks are below their target redundancy and survive fewer losses: "
+            "machines were away or full; 'holdfast ring peers' and their logs tell which",
             done->degraded);
 }
 

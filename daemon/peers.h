@@ -5,6 +5,7 @@
 
 #include "daemon/link.h"
 #include "daemon/links.h"
+#include "daemon/log_limit.h"
 #include "daemon/resolver.h"
 
 #include <event2/listener.h>
@@ -68,6 +69,7 @@ struct links {
     size_t strangers;
     bool paused, listener_rests;
     uint64_t ping;
+    struct log_limit lines; /* about strangers */
 };
 
 /* NULL: none yet. */

@@ -2,28 +2,12 @@
 
 #include "base/log.h"
 
-/* False: too many lines already. */
-static bool allowed(struct warnings *w, uint64_t now_ms)
-{
-    if (now_ms - w->since_ms >= WARNINGS_PERIOD_MS) {
-        if (w->dropped > 0)
-            hf_log(HF_LOG_WARN, "dht", "%u more warnings like those before", w->dropped);
-        *w = (struct warnings){.since_ms = now_ms};
-    }
-    if (w->count < WARNINGS_MAX) {
-        w->count++;
-        return true;
-    }
-    w->dropped++;
-    return false;
-}
-
-void warnings_add(struct warnings *warnings, const struct dht_action *warn,
+void warnings_add(struct log_limit *limit, const struct dht_action *warn,
                   const struct hf_id *self, uint64_t now_ms)
 {
     char peer[HF_ID_HEX_SIZE], key[HF_ID_HEX_SIZE];
 
-    if (!allowed(warnings, now_ms)) return;
+    if (!log_limit_allows(limit, "dht", now_ms)) return;
     (void)hf_id_hex(&warn->peer, peer);
     (void)hf_id_hex(&warn->key, key);
     switch (warn->warning) {

@@ -554,7 +554,8 @@ static enum hf_code write_head(struct run *run, const struct stream_root *catalo
     if (rc == HF_DEGRADED) {
         result->degraded = true;
         (void)snprintf(result->degraded_why, sizeof result->degraded_why, "%s", err->msg);
-        rc = HF_OK;
+        rc = hf_file_replace(hf_files_system(), o->state_fd, BACKUP_DEGRADED_FILE,
+                             result->degraded_why, strlen(result->degraded_why), 0600, err);
     }
     memcpy(head.host_name, result->snapshot.host_name, sizeof head.host_name);
     if (rc == HF_OK)

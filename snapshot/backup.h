@@ -46,6 +46,10 @@ struct backup_options {
     void *arg;
 };
 
+/* In the state directory since a run ended below its target redundancy: some blocks are on
+ * fewer holders than those now in the ring would suggest.  Nothing places them again. */
+#define BACKUP_DEGRADED_FILE "degraded"
+
 struct backup_result {
     struct snapshot snapshot; /* released by backup_result_done */
     struct backup_counts counts;

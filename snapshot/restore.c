@@ -39,6 +39,7 @@ struct run {
 
 static void report(struct run *run, const struct hf_err *err, bool reading)
 {
+    if (err->code == HF_CANCELLED) return; /* restore_levels ends with it */
     if (reading && err->code == HF_UNAVAILABLE)
         run->counts->unreachable++;
     else if (reading && (err->code == HF_CORRUPT || err->code == HF_NOT_FOUND))

@@ -14,8 +14,21 @@ struct gathering {
     const struct vault_keys *keys;
     struct vault_view *view;
     size_t failed;
-    struct hf_err last;
+    struct hf_err last; /* not told yet */
 };
+
+static void tell(const struct gathering *g)
+{
+    hf_log(HF_LOG_ERROR, "vault", "a host is left out: %s", g->last.msg);
+}
+
+/* The last failure is told only if another host can be read: else it is the caller's. */
+static void fail(struct gathering *g, const struct hf_err *why)
+{
+    if (g->failed > 0) tell(g);
+    g->failed++;
+    g->last = *why;
+}
 
 static void take_record(void *arg, const uint8_t *record, size_t n)
 {
@@ -23,20 +36,19 @@ static void take_record(void *arg, const uint8_t *record, size_t n)
     struct vault_view *view = g->view;
     struct catalog *grown =
         hf_grow_array(view->hosts, &view->capacity, view->host_count + 1, sizeof *grown);
+    struct hf_err why;
 
     if (grown == NULL) {
-        (void)hf_fail(&g->last, HF_NO_MEMORY, "vault: out of memory");
-        g->failed++;
+        (void)hf_fail(&why, HF_NO_MEMORY, "vault: out of memory");
+        fail(g, &why);
         return;
     }
     view->hosts = grown;
-    if (catalog_read(g->fetcher, g->keys, record, n, &grown[view->host_count], &g->last) ==
-        HF_OK) {
+    if (catalog_read(g->fetcher, g->keys, record, n, &grown[view->host_count], &why) ==
+        HF_OK)
         view->host_count++;
-        return;
-    }
-    g->failed++;
-    hf_log(HF_LOG_ERROR, "vault", "a host is left out: %s", g->last.msg);
+    else
+        fail(g, &why);
 }
 
 enum hf_code vault_view_read(struct block_store *store, struct fetcher *fetcher,
@@ -50,6 +62,7 @@ enum hf_code vault_view_read(struct block_store *store, struct fetcher *fetcher,
     rc = block_store_get_records(store, take_record, &g, err);
     view->incomplete = rc == HF_INCOMPLETE;
     if (rc == HF_OK || rc == HF_INCOMPLETE) {
+        if (view->host_count > 0 && g.failed > 0) tell(&g);
         if (view->host_count > 0 || g.failed == 0) return HF_OK;
         *err = g.last;
         rc = g.last.code;

@@ -218,11 +218,11 @@ static void a_flood_makes_it_busy_for_a_while(void **state)
 
 static void warnings_name_the_peer_and_are_bounded(void **state)
 {
-    struct warnings warnings = {0};
+    struct log_limit limit = {0};
     struct hf_id self = {{1}};
     struct dht_action warn = {.kind = DHT_ACTION_WARN, .peer = {{2}}, .key = {{3}}};
     char peer[HF_ID_HEX_SIZE], key[HF_ID_HEX_SIZE];
-    uint64_t now_ms = 10 * WARNINGS_PERIOD_MS;
+    uint64_t now_ms = 10 * LOG_LIMIT_MS;
 
     (void)state;
     test_log_capture();
@@ -230,19 +230,19 @@ static void warnings_name_the_peer_and_are_bounded(void **state)
     (void)hf_id_hex(&warn.key, key);
     for (int i = DHT_WARN_BAD_FRAGMENT; i <= DHT_WARN_DAMAGED_FRAGMENT; i++) {
         warn.warning = (enum dht_warning)i;
-        warnings_add(&warnings, &warn, &self, now_ms);
+        warnings_add(&limit, &warn, &self, now_ms);
         assert_int_equal(test_log_lines(" dht: ", peer), i);
     }
     assert_int_equal(test_log_lines(peer, key), 5); /* BAD_ANSWER is about none */
     assert_int_equal(test_log_lines(peer, "altered fragment of block"), 1);
     warn.peer = self;
-    warnings_add(&warnings, &warn, &self, now_ms);
+    warnings_add(&limit, &warn, &self, now_ms);
     assert_int_equal(test_log_lines("this node's own fragment", key), 1);
-    for (unsigned i = 0; i < 2 * WARNINGS_MAX; i++)
-        warnings_add(&warnings, &warn, &self, now_ms + WARNINGS_PERIOD_MS - 1);
-    assert_int_equal(test_log_lines(" dht: ", ""), WARNINGS_MAX);
-    warnings_add(&warnings, &warn, &self, now_ms + WARNINGS_PERIOD_MS);
-    assert_int_equal(test_log_lines(" dht: ", ""), WARNINGS_MAX + 2);
+    for (unsigned i = 0; i < 2 * LOG_LIMIT_LINES; i++)
+        warnings_add(&limit, &warn, &self, now_ms + LOG_LIMIT_MS - 1);
+    assert_int_equal(test_log_lines(" dht: ", ""), LOG_LIMIT_LINES);
+    warnings_add(&limit, &warn, &self, now_ms + LOG_LIMIT_MS);
+    assert_int_equal(test_log_lines(" dht: ", ""), LOG_LIMIT_LINES + 2);
     assert_int_equal(test_log_lines("107 more warnings", ""), 1);
 }
 

@@ -140,7 +140,7 @@ all_see up 2 1 2
 # More strangers than there is room for: the members' link stands, and one more can join.
 python3 - "$net.1" "$port" >"$scratch/crowd" <<'PY' &
 import socket, sys
-crowd = [socket.create_connection((sys.argv[1], int(sys.argv[2]))) for _ in range(200)]
+crowd = [socket.create_connection((sys.argv[1], int(sys.argv[2]))) for _ in range(400)]
 print("all in", flush=True)
 sys.stdin.read()
 for s in crowd:
@@ -155,6 +155,9 @@ hf 3 ring join "$code" --listen "$net.3:$port" 2>"$scratch/join" && ok "a third 
 start 3
 started 3
 all_see up 3 1 2 3
+# A hundred lines a minute at most, however many knock; this takes less than two.
+lines=$(grep -c 'dropped: ' "$scratch/log1")
+[ "$lines" -le 200 ] && ok "$lines lines about 400 strangers" || bad "$lines lines about strangers"
 for node in 1 2 3; do stop $node || bad "SIGTERM of $node: exit $?"; done
 grep -l "ERROR: AddressSanitizer\|runtime error" "$scratch"/log* &&
     bad "sanitizer: $(grep -h -m1 'ERROR: Addr\|runtime error' "$scratch"/log*)"

@@ -32,7 +32,7 @@ static struct fixture fixture_new(const struct ring_options *options)
     test_owner_init(&f.owner, 5);
     owner = (struct block_owner){
         .vault = f.owner.vault, .host = {{1}}, .signer = f.owner.signer};
-    assert_int_equal(ring_store_open(f.ring->run_dir, &owner, &f.store, &err), HF_OK);
+    assert_int_equal(ring_store_open(f.ring->run_dir, &owner, NULL, &f.store, &err), HF_OK);
     return f;
 }
 
@@ -44,7 +44,8 @@ static void reopen(struct fixture *f)
     struct hf_err err;
 
     block_store_close(f->store);
-    assert_int_equal(ring_store_open(f->ring->run_dir, &owner, &f->store, &err), HF_OK);
+    assert_int_equal(ring_store_open(f->ring->run_dir, &owner, NULL, &f->store, &err),
+                     HF_OK);
 }
 
 static void fixture_done(struct fixture *f)
@@ -466,6 +467,44 @@ static void malformed_requests_are_logged_and_closed(void **state)
     fixture_done(&f);
 }
 
+static bool yes_at_the_third(void *arg)
+{
+    unsigned *times = arg;
+
+    return ++*times >= 3;
+}
+
+/* A daemon that hangs: its socket takes connections and requests, nobody answers. */
+static void a_call_that_waits_is_cancelled(void **state)
+{
+    char *dir = test_dir_new();
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct local_call call = {.request = {.kind = LOCAL_INFO}};
+    unsigned times = 0;
+    const struct local_cancel cancel = {.asked = yes_at_the_third, .arg = &times};
+    struct local_client *client;
+    struct local_reply reply;
+    struct hf_err err;
+
+    (void)state;
+    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s/%s", dir, LOCAL_SOCKET);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(fd, 0), 0);
+    assert_int_equal(local_client_new(dir, &client, &err), HF_OK);
+    local_client_cancel_on(client, &cancel);
+    assert_int_equal(local_client_call(client, &call, &reply, &err), HF_CANCELLED);
+    assert_true(times >= 3); /* it waited until then */
+    /* The queue of a socket that nobody accepts from is full soon: then connecting waits.
+     */
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(local_client_call(client, &call, &reply, &err), HF_CANCELLED);
+    assert_string_equal(err.msg, "interrupted");
+    local_client_free(client);
+    (void)close(fd);
+    test_dir_remove(dir);
+}
+
 static void a_put_of_nonsense_is_answered(void **state)
 {
     struct fixture f = fixture_new(&(struct ring_options){.count = 3});
@@ -733,6 +772,7 @@ int main(void)
         cmocka_unit_test(records_go_round),
         cmocka_unit_test(json_goes_both_ways),
         cmocka_unit_test(malformed_requests_are_logged_and_closed),
+        cmocka_unit_test(a_call_that_waits_is_cancelled),
         cmocka_unit_test(a_put_of_nonsense_is_answered),
         cmocka_unit_test(a_half_request_is_given_up),
         cmocka_unit_test(programs_that_go_away_leave_nothing_behind),

@@ -81,9 +81,12 @@ run=$!
 wait_for 25 "node 3 to be named in the reader's log" grep -qE "warn dht: .*${node3:0:8}" "$scratch/daemon1.log" &&
     ok "the reader's log: $(grep -m 1 "warn dht: .*${node3:0:8}" "$scratch/daemon1.log" | cut -c 21-)"
 kill -CONT "${daemon[4]}" "${daemon[5]}"
-wait $run && ok "restored" || bad "restore: $(cat "$scratch/stderr-altered")"
-same "$data" "$scratch/out$data" "node 3 holds altered fragments, node 2 is dead"
+# Held up for longer than a link may be silent, nodes 4 and 5 were away, and that is what it says.
+wait $run
+rc=$?
+{ [ $rc = 0 ] || [ $rc = 13 ]; } && ok "exit $rc" || bad "exit $rc: $(cat "$scratch/stderr-altered")"
 wait_for 60 "nodes 4 and 5 again" some_away 1 1
+restore_and_compare "node 3 holds altered fragments, node 2 is dead"
 kill_daemon 3
 alter 3
 start_daemon 3
