@@ -15,7 +15,8 @@
 static const char mount_usage[] =
     "usage: holdfast mount [-f] [--allow-other] [-o OPT]... DIR\n"
     "Shows every past day as DIR/HOST/yyyy/mmdd/... until 'holdfast umount DIR'.\n"
-    "  -f, --foreground   stay until unmounted\n";
+    "  -f, --foreground   stay until unmounted, and say on stderr what cannot be read;\n"
+    "                     otherwise that stands in mount.log in the state directory\n";
 
 static const char umount_usage[] = "usage: holdfast umount DIR\n";
 
@@ -27,12 +28,14 @@ static const struct cli_option options[] = {{"foreground", 'f', false},
                                             {NULL, 0, false}};
 
 #define FUSE_OPTIONS_MAX 32u
+#define MOUNT_LOG        "mount.log" /* in the state directory; of the last mount */
 
 struct arguments {
     bool foreground, allow_other;
     const char *fuse_options[FUSE_OPTIONS_MAX];
     size_t fuse_option_count;
     int ready_fd; /* written to when the mount is usable; -1: nobody waits */
+    int log_fd;   /* where a mount in the background says what it could not read; or -1 */
 };
 
 static bool take(void *arg, size_t option, const char *value)
@@ -61,7 +64,7 @@ static void ready(void *arg)
     if (null >= 0) {
         (void)dup2(null, STDIN_FILENO);
         (void)dup2(null, STDOUT_FILENO);
-        (void)dup2(null, STDERR_FILENO);
+        (void)dup2(a->log_fd >= 0 ? a->log_fd : null, STDERR_FILENO);
         (void)close(null);
     }
     if (write(a->ready_fd, "", 1) < 0) return;
@@ -84,7 +87,11 @@ static int serve(struct cli *cli, struct arguments *a, const char *dir)
         o.store = cli->store;
         o.fetcher = cli->fetcher;
         o.keys = &cli->keys;
+        if (a->ready_fd >= 0)
+            a->log_fd = openat(cli->state_fd, MOUNT_LOG,
+                               O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
         rc = dump_serve(&o, &err);
+        if (a->log_fd >= 0) (void)close(a->log_fd);
     }
     return rc == HF_OK ? EXIT_DONE : cli_fail(cli, &err);
 }
@@ -123,7 +130,7 @@ static int serve_in_background(struct cli *cli, struct arguments *a, const char 
 
 int cli_mount(struct cli *cli, int argc, char **argv)
 {
-    struct arguments a = {.ready_fd = -1};
+    struct arguments a = {.ready_fd = -1, .log_fd = -1};
     struct hf_err err;
     char *dir;
     int first;
