@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 static const char usage[] =
@@ -172,6 +173,22 @@ static int32_t utc_offset(int64_t ns)
     return localtime_r(&t, &tm) == NULL ? 0 : (int32_t)tm.tm_gmtoff;
 }
 
+/* What is ours below the paths is left out: state, cache, sockets, and the store. */
+static size_t own_directories(const struct cli *cli, struct backup_skip skips[static 4])
+{
+    const char *const dirs[] = {cli->home.state, cli->home.cache, cli->home.run,
+                                cli->store_dir};
+    size_t count = 0;
+
+    for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++) {
+        struct stat st;
+
+        if (dirs[i][0] != '\0' && stat(dirs[i], &st) == 0)
+            skips[count++] = (struct backup_skip){st.st_dev, st.st_ino};
+    }
+    return count;
+}
+
 static int run_backup(struct run *run, const char *const *paths, size_t count)
 {
     struct cli *cli = run->cli;
@@ -194,8 +211,11 @@ static int run_backup(struct run *run, const char *const *paths, size_t count)
                                .on_progress = on_progress,
                                .cancelled = cli_cancelled,
                                .arg = run};
+    struct backup_skip skips[4];
     int status = EXIT_DONE;
 
+    o.skips = skips;
+    o.skip_count = own_directories(cli, skips);
     o.utc_offset_s = utc_offset(o.time_ns);
     if (!compression_level(run->compression, &o.level))
         return cli_usage_error("backup ",

@@ -47,6 +47,7 @@ struct cli {
     struct vault_keys keys;
     struct block_store *store;
     struct fetcher *fetcher;
+    char store_dir[HF_PATH_MAX]; /* of a local store; "": it is none */
     int config_fd, state_fd, lock_fd;
 };
 

@@ -74,6 +74,7 @@ enum hf_code cli_open_store(struct cli *cli, const char *spec, bool writing,
             (void)snprintf(dir, sizeof dir, "%s", spec + 6);
         else if ((rc = hf_path_join(cli->home.state, "store", dir, err)) != HF_OK)
             return rc;
+        (void)snprintf(cli->store_dir, sizeof cli->store_dir, "%s", dir);
         rc = local_store_open(dir, &owner, !writing, NULL, &cli->store, err);
         return rc == HF_OK ? HF_OK : hf_prefix(err, "store %s", dir);
     }

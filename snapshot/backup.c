@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FETCH_FRAMES   16u
@@ -243,6 +244,20 @@ static enum hf_code add_other(struct run *run, struct level *level, const char *
 
 /* ---- directories ---- */
 
+/* Backing up the store into itself would double it with every run. */
+static bool is_skipped(const struct run *run, int fd)
+{
+    struct stat st;
+
+    if (run->options->skip_count == 0 || fstat(fd, &st) != 0) return false;
+    for (size_t i = 0; i < run->options->skip_count; i++) {
+        if (st.st_dev == run->options->skips[i].device &&
+            st.st_ino == run->options->skips[i].inode)
+            return true;
+    }
+    return false;
+}
+
 static enum hf_code open_level(struct run *run, struct level *up, const char *name,
                                struct path_node *node, size_t item,
                                const struct tree_entry *old, struct level **out,
@@ -268,7 +283,8 @@ static enum hf_code open_level(struct run *run, struct level *up, const char *na
         rc = hf_dir_open("/", &level->fd, err);
     else
         rc = walk_open_dir(up->fd, name, &level->fd, err);
-    if (rc == HF_OK && node == NULL) rc = walk_read_names(level->fd, &level->names, err);
+    if (rc == HF_OK && node == NULL && !is_skipped(run, level->fd))
+        rc = walk_read_names(level->fd, &level->names, err);
     if (rc == HF_OK && level->path_size + 1 < sizeof run->path) {
         if (level->path_size == 0 || run->path[level->path_size - 1] != '/')
             run->path[level->path_size++] = '/';

@@ -15,11 +15,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct backup_counts {
     struct snapshot_totals totals;
     uint64_t files_unchanged; /* taken over unread */
     uint64_t bytes_read;
+};
+
+/* A directory whose content is left out: what Holdfast itself keeps below the paths. */
+struct backup_skip {
+    dev_t device;
+    ino_t inode;
 };
 
 struct backup_options {
@@ -33,6 +40,8 @@ struct backup_options {
     size_t path_count;
     const char *const *tags;
     size_t tag_count;
+    const struct backup_skip *skips;
+    size_t skip_count;
     const char *host_name; /* NULL: the vault's */
     int64_t time_ns;
     int32_t utc_offset_s;

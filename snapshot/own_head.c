@@ -62,6 +62,19 @@ static void take(void *arg, const uint8_t *record, size_t n)
     w->found->record = parsed;
 }
 
+/* The store knows nothing of this host, and we know of a head: it is not the store that it
+ * was.  Beginning anew is for a human to decide. */
+static enum hf_code store_replaced(const struct vault_keys *keys, struct hf_err *err)
+{
+    char name[32];
+
+    file_name(keys, name);
+    return hf_fail(err, HF_NOT_FOUND,
+                   "the store has lost this host's snapshots, or is another one; bring the "
+                   "old one back, or remove %s from the state directory to begin anew",
+                   name);
+}
+
 enum hf_code own_head_open(struct block_store *store, struct fetcher *fetcher,
                            const struct vault *vault, const struct vault_keys *keys,
                            int state_fd, struct catalog *catalog, struct hf_err *err)
@@ -85,18 +98,19 @@ enum hf_code own_head_open(struct block_store *store, struct fetcher *fetcher,
     if (rc != HF_OK) goto out;
     newest = stored;
     if (own->n > 0 &&
-        (stored->n == 0 || hf_record_compare(&own->record, &stored->record) > 0)) {
+        (stored->n == 0 || hf_record_compare(&own->record, &stored->record) > 0))
         newest = own;
-        rc = block_store_put_record(store, own->b, own->n, err);
-        if (rc == HF_DEGRADED) rc = HF_OK;
-        if (rc != HF_OK) goto out;
-    }
     if (newest->n > 0) {
         rc = catalog_read(fetcher, keys, newest->b, newest->n, catalog, err);
+        if (rc == HF_NOT_FOUND && stored->n == 0) rc = store_replaced(keys, err);
     } else {
         catalog->host = vault->host;
         catalog->incarnation = vault->incarnation;
     }
+    /* Only a head whose catalog is there: another store must not be given it. */
+    if (rc == HF_OK && newest == own)
+        rc = block_store_put_record(store, own->b, own->n, err);
+    if (rc != HF_OK) catalog_done(catalog);
 out:
     free(own);
     free(stored);

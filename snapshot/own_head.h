@@ -15,7 +15,9 @@
 
 /* The catalog that the next snapshot continues: from the newer of the store's head and the
  * one on disk; an empty one (seq 0) for a host without.  A head that only the disk has is
- * stored first.  HF_UNAVAILABLE: the store cannot say, and neither can the disk. */
+ * stored first.  HF_UNAVAILABLE: the store cannot say, and neither can the disk.
+ * HF_NOT_FOUND: the catalog is gone; when the store has no head of this host either, it is
+ * not the store that it was, and the message says what to do. */
 HF_MUST_CHECK enum hf_code own_head_open(struct block_store *store, struct fetcher *fetcher,
                                          const struct vault *vault,
                                          const struct vault_keys *keys, int state_fd,

@@ -303,28 +303,38 @@ static void lost_blocks_are_noticed_and_stored_again(void **state)
 {
     struct fixture *f = *state;
     struct backup_result result;
+    struct hf_id id;
 
     tree_make(f->source, 22);
     backup_ok(f, &result);
+    assert_true(result.stored.blocks >= 2); /* of data, and of trees */
     backup_result_done(&result);
-    for (size_t i = 0; i < memory_store_block_count(f->store); i += 2) {
-        struct hf_id id = memory_store_block_id(f->store, i);
+    id = memory_store_block_id(f->store, 0); /* data come first, trees last */
+    assert_true(memory_store_lose(f->store, &id));
+    backup_ok(f, &result);
+    assert_int_equal(result.blocks_lost, 1);
+    assert_true(result.counts.bytes_read > 0);
+    backup_result_done(&result);
+    expect_restored(f, "latest", f->source);
+}
 
-        assert_true(memory_store_lose(f->store, &id));
-    }
-    {
-        struct hf_err err;
-        enum hf_code rc = backup(f, &result, &err);
+/* All that was there is gone, and the head that our disk knows with it. */
+static void a_store_that_is_another_one_is_not_given_our_head(void **state)
+{
+    struct fixture *f = *state;
+    struct block_owner owner = {f->keys.vault, f->vault.host, f->keys.signer};
+    struct backup_result result;
+    struct hf_err err;
 
-        /* The catalog itself may be among what was lost: then it is named. */
-        if (rc == HF_OK) {
-            assert_true(result.blocks_lost > 0);
-            backup_result_done(&result);
-            expect_restored(f, "latest", f->source);
-        } else {
-            assert_int_equal(rc, HF_NOT_FOUND);
-        }
-    }
+    tree_make(f->source, 23);
+    backup_ok(f, &result);
+    backup_result_done(&result);
+    block_store_close(f->store);
+    f->store = memory_store_new(&owner);
+    assert_int_equal(backup(f, &result, &err), HF_NOT_FOUND);
+    assert_non_null(strstr(err.msg, "begin anew"));
+    assert_int_equal(memory_store_calls(f->store, MEMORY_PUT_RECORD), 0);
+    assert_int_equal(memory_store_block_count(f->store), 0);
 }
 
 static void a_bad_block_costs_files_not_wrong_bytes(void **state)
@@ -404,6 +414,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_interrupted_head_is_completed, setup, teardown),
         cmocka_unit_test_setup_teardown(lost_blocks_are_noticed_and_stored_again, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_store_that_is_another_one_is_not_given_our_head,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(a_bad_block_costs_files_not_wrong_bytes, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(paths_that_are_missing_or_unreadable_are_named,

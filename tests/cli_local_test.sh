@@ -37,6 +37,30 @@ expect 0 "snapshot" "$holdfast" --home "$scratch/home2" backup --host other --ta
 "$holdfast" --home "$scratch/home2" restore -t "$scratch/out4" other/2026/0203 2>/dev/null
 same "$data/d" "$scratch/out4$data/d" "by its name"
 
+# A home and a store below what is backed up are not backed up into themselves.
+mkdir -p "$scratch/user/docs" && cp -a "$data/d" "$scratch/user/docs/"
+own() { timeout 120 "$holdfast" --home "$scratch/user/.holdfast" "$@"; }
+expect 0 "" own init --store "local:$scratch/user/disk"
+expect 0 "" own backup "$scratch/user"
+expect 0 "" own backup --json "$scratch/user"
+stored=$(grep -o '"data_stored":[0-9]*' "$scratch/stdout" | cut -d : -f 2)
+[ "$stored" -le 131072 ] && ok "the second run stored $stored bytes" || bad "the store went into itself: $stored bytes"
+expect 0 "" own restore -t "$scratch/out6" "latest:$scratch/user"
+same "$data/d" "$scratch/out6/docs/d" "beside the store"
+[ -z "$(ls -A "$scratch/out6/disk")" ] && ok "the store itself is left out" || bad "the store was backed up"
+
+# The store is gone: one line says what to do, and doing it works.
+mv "$scratch/user/disk" "$scratch/user/disk.old"
+expect 1 "remove head-[0-9a-f]* from the state directory" own backup "$scratch/user/docs"
+mv "$scratch/user/disk" "$scratch/user/disk.empty" 2>/dev/null
+mv "$scratch/user/disk.old" "$scratch/user/disk"
+expect 0 "snapshot" own backup "$scratch/user/docs"
+rm -rf "$scratch/user/disk"
+rm "$scratch/user/.holdfast/state/head-"*
+expect 0 "snapshot" own backup "$scratch/user/docs"
+expect 0 "" own restore -t "$scratch/out7" "latest:$scratch/user/docs"
+same "$data/d" "$scratch/out7/d" "begun anew on a new store"
+
 # ---- errors: one line each: what, why, what to do ----
 expect 2 "unknown verb" hf nonsense
 expect 2 "unknown option" hf backup --nonsense
