@@ -209,6 +209,75 @@ static void what_is_unchanged_is_not_read_and_not_stored(void **state)
     expect_restored(f, "latest", f->source);
 }
 
+/* Same size, and the old time set again: only the inode's change time tells. */
+static void a_change_that_hides_its_time_is_noticed(void **state)
+{
+    struct fixture *f = *state;
+    struct backup_result result;
+    struct timespec times[2];
+    struct stat st;
+    char name[700];
+
+    (void)snprintf(name, sizeof name, "%s/file", f->source);
+    tree_write_file(name, 1, 5000);
+    assert_int_equal(stat(name, &st), 0);
+    backup_ok(f, &result);
+    backup_result_done(&result);
+    tree_write_file(name, 3, 5000);
+    times[0] = st.st_atim;
+    times[1] = st.st_mtim;
+    assert_int_equal(utimensat(AT_FDCWD, name, times, 0), 0);
+    backup_ok(f, &result);
+    assert_int_equal(result.counts.files_unchanged, 0);
+    backup_result_done(&result);
+    expect_restored(f, "latest", f->source);
+}
+
+/* The store is asked now and then whether to go on: each time the file has grown. */
+static bool grow(void *arg)
+{
+    struct fixture *f = arg;
+    char name[700];
+    int fd;
+
+    (void)snprintf(name, sizeof name, "%s/growing", f->source);
+    fd = open(name, O_WRONLY | O_APPEND | O_CLOEXEC);
+    assert_true(fd >= 0 && write(fd, "x", 1) == 1);
+    (void)close(fd);
+    return false;
+}
+
+static void a_file_that_grows_while_it_is_read_is_kept_and_read_again(void **state)
+{
+    struct fixture *f = *state;
+    const char *const paths[] = {f->source};
+    struct backup_options o = {.store = f->store,
+                               .vault = &f->vault,
+                               .keys = &f->keys,
+                               .state_fd = f->state_fd,
+                               .cache_dir = f->cache,
+                               .paths = paths,
+                               .path_count = 1,
+                               .time_ns = f->clock_ns += 1000000000,
+                               .level = 1,
+                               .cancelled = grow,
+                               .arg = f};
+    struct backup_result result;
+    struct hf_err err;
+    char name[700];
+
+    (void)snprintf(name, sizeof name, "%s/growing", f->source);
+    tree_write_file(name, 5, 9000000);
+    assert_int_equal(backup_run(&o, &result, &err), HF_OK);
+    assert_int_equal(result.counts.totals.errors, 0);
+    assert_true(result.counts.bytes_read > 18000000); /* retried once */
+    backup_result_done(&result);
+    backup_ok(f, &result);
+    assert_int_equal(result.counts.files_unchanged, 0);
+    backup_result_done(&result);
+    expect_restored(f, "latest", f->source);
+}
+
 static void without_parent_chunks_are_found_again(void **state)
 {
     struct fixture *f = *state;
@@ -293,7 +362,10 @@ static void an_interrupted_head_is_completed(void **state)
     backup_result_done(&result);
     memory_store_fail(f->store, MEMORY_PUT_RECORD, 1, HF_UNAVAILABLE, false);
     assert_int_equal(backup(f, &result, &err), HF_UNAVAILABLE);
-    backup_ok(f, &result); /* stores the one that was signed, then its own */
+    memory_store_fail(f->store, MEMORY_PUT, 1, HF_IO, false);
+    assert_int_equal(backup(f, &result, &err), HF_IO); /* fails, after completing it */
+    expect_restored(f, "latest~1", f->source);         /* so two are there */
+    backup_ok(f, &result);
     backup_result_done(&result);
     expect_restored(f, "latest~1", f->source);
     expect_restored(f, "latest~2", f->source);
@@ -405,6 +477,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(many_trees_come_back, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_unchanged_is_not_read_and_not_stored, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_change_that_hides_its_time_is_noticed, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(
+            a_file_that_grows_while_it_is_read_is_kept_and_read_again, setup, teardown),
         cmocka_unit_test_setup_teardown(without_parent_chunks_are_found_again, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_small_night_stores_little_more_than_its_data,

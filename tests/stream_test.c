@@ -151,6 +151,24 @@ static void streams_of_every_depth_come_back(void **state)
     }
 }
 
+/* Authenticated, and still not the chunk that was meant. */
+static void a_chunk_that_is_not_its_id_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct stream_root root = write_stream(f, 1);
+    struct stream_cursor *cursor;
+    const uint8_t *bytes;
+    struct hf_err err;
+    uint64_t offset;
+    size_t size;
+
+    root.chunk.id.b[31] ^= 1;
+    cursor = stream_cursor_new(f->fetcher, FRAME_DATA, &root);
+    assert_int_equal(stream_cursor_next(cursor, &bytes, &size, &offset, NULL, &err),
+                     HF_CORRUPT);
+    stream_cursor_free(cursor);
+}
+
 static void huge_directories_come_back_in_order(void **state)
 {
     enum { COUNT = 20000 };
@@ -264,6 +282,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(streams_of_every_depth_come_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_chunk_that_is_not_its_id_is_refused, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(huge_directories_come_back_in_order, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_name_that_is_a_path_is_refused, setup, teardown),
