@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 
+#include <mntent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,8 @@ enum { OPT_FORCE, OPT_TAG, OPT_HOST, OPT_TIME, OPT_COMPRESSION };
 static const struct cli_option options[] = {{"force", 'f', false},    {"tag", 0, true},
                                             {"host", 0, true},        {"time", 0, true},
                                             {"compression", 0, true}, {NULL, 0, false}};
+
+#define SKIPS_MAX 32u /* directories that are left out */
 
 struct run {
     struct cli *cli;
@@ -173,19 +176,34 @@ static int32_t utc_offset(int64_t ns)
     return localtime_r(&t, &tm) == NULL ? 0 : (int32_t)tm.tm_gmtoff;
 }
 
-/* What is ours below the paths is left out: state, cache, sockets, and the store. */
-static size_t own_directories(const struct cli *cli, struct backup_skip skips[static 4])
+static void add_skip(const char *dir, struct backup_skip skips[static SKIPS_MAX],
+                     size_t *count)
+{
+    struct stat st;
+
+    if (dir[0] != '\0' && *count < SKIPS_MAX && stat(dir, &st) == 0)
+        skips[(*count)++] = (struct backup_skip){st.st_dev, st.st_ino};
+}
+
+/* What is ours below the paths is left out: state, cache, sockets, the store, and mounts
+ * that show every past day. */
+static size_t own_directories(const struct cli *cli,
+                              struct backup_skip skips[static SKIPS_MAX])
 {
     const char *const dirs[] = {cli->home.state, cli->home.cache, cli->home.run,
                                 cli->store_dir};
+    FILE *mounts = setmntent("/proc/self/mounts", "re");
+    struct mntent entry;
+    char text[16384];
     size_t count = 0;
 
-    for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++) {
-        struct stat st;
-
-        if (dirs[i][0] != '\0' && stat(dirs[i], &st) == 0)
-            skips[count++] = (struct backup_skip){st.st_dev, st.st_ino};
+    for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++)
+        add_skip(dirs[i], skips, &count);
+    while (mounts != NULL && getmntent_r(mounts, &entry, text, sizeof text) != NULL) {
+        if (strcmp(entry.mnt_type, "fuse.holdfast") == 0)
+            add_skip(entry.mnt_dir, skips, &count);
     }
+    if (mounts != NULL) (void)endmntent(mounts);
     return count;
 }
 
@@ -211,7 +229,7 @@ static int run_backup(struct run *run, const char *const *paths, size_t count)
                                .on_progress = on_progress,
                                .cancelled = cli_cancelled,
                                .arg = run};
-    struct backup_skip skips[4];
+    struct backup_skip skips[SKIPS_MAX];
     int status = EXIT_DONE;
 
     o.skips = skips;

@@ -49,6 +49,16 @@ expect 0 "" own restore -t "$scratch/out6" "latest:$scratch/user"
 same "$data/d" "$scratch/out6/docs/d" "beside the store"
 [ -z "$(ls -A "$scratch/out6/disk")" ] && ok "the store itself is left out" || bad "the store was backed up"
 
+# Nor is a mount that shows every past day.
+if [ -c /dev/fuse ] && [ "$(id -u)" = 0 ]; then
+    mkdir "$scratch/user/dump"
+    mounts+=("$scratch/user/dump")
+    expect 0 "" own mount "$scratch/user/dump"
+    expect 0 "" own backup "$scratch/user"
+    [ -z "$(own ls -R "latest:$scratch/user/dump")" ] && ok "the mount is left out" || bad "the dumps were backed up"
+    expect 0 "" own umount "$scratch/user/dump"
+fi
+
 # The store is gone: one line says what to do, and doing it works.
 mv "$scratch/user/disk" "$scratch/user/disk.old"
 expect 1 "remove head-[0-9a-f]* from the state directory" own backup "$scratch/user/docs"
