@@ -35,7 +35,7 @@ struct fixture {
     char *dir;
     int listener;
     pthread_t thread;
-    enum answer answer;
+    _Atomic enum answer answer; /* the test chooses, the server obeys */
     struct hf_signer *owner, *stranger;
     struct block_owner names;
     uint8_t block[BLOCK], other[BLOCK];
