@@ -15,14 +15,15 @@
 #define STREAM_FANOUT_MIN 256u  /* below this no content-defined cut */
 #define STREAM_DEPTH_MAX  8u    /* 256^8 chunks: more than any file */
 
-#define TREE_CHUNK_MIN   16384u
-#define TREE_CUT_MODULUS 64u /* a cut after one entry in so many, by its name */
-#define TREE_CHUNK_MAX   524288u
-#define TREE_ENTRY_MAX   131072u /* one entry, encoded */
-#define TREE_NAME_MAX    255u    /* NAME_MAX */
-#define TREE_TARGET_MAX  4095u   /* PATH_MAX - 1 */
-#define TREE_INLINE_MAX  512u    /* a file this small sits in its entry */
-#define TREE_DEPTH_MAX   2048u   /* nested directories */
+#define TREE_CHUNK_MIN     16384u
+#define TREE_CUT_MODULUS   64u /* a cut after one entry in so many, by its name */
+#define TREE_CHUNK_MAX     524288u
+#define TREE_ENTRY_MAX     393216u /* one entry, encoded: with TREE_CHUNK_MAX below 1 MiB */
+#define XATTRS_ENCODED_MAX 262144u /* of one file */
+#define TREE_NAME_MAX      255u    /* NAME_MAX */
+#define TREE_TARGET_MAX    4095u   /* PATH_MAX - 1 */
+#define TREE_INLINE_MAX    512u    /* a file this small sits in its entry */
+#define TREE_DEPTH_MAX     2048u   /* nested directories */
 
 #define NAME_TEXT_MAX         256u /* host, user, group names with their NUL */
 #define SNAPSHOT_PATHS_MAX    4096u

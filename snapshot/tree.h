@@ -48,10 +48,10 @@ struct tree_entry {
     struct stream_root stream;
     struct span target; /* of a symbolic link */
     uint32_t device_major, device_minor;
-    uint64_t link_group; /* 0: none */
-    struct span xattrs;  /* an encoded item, unread in version 1 */
-    uint64_t flags;      /* inode flags; 0: not recorded */
-    struct span holes;   /* an encoded item, unread in version 1 */
+    uint64_t link_group; /* entries of one number are one inode; 0: none */
+    struct span xattrs;  /* encoded (xattrs.h) */
+    uint64_t flags;      /* inode flags (FS_IOC_GETFLAGS), recorded only; 0: none */
+    struct span holes;   /* of a file, encoded (holes.h) */
     bool changed;        /* while it was read */
     struct span set;
     struct span extra; /* pairs with negative keys, kept as they are */

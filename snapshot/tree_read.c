@@ -109,6 +109,7 @@ static void get_value(struct hf_reader *r, int64_t key, const struct hf_id *bloc
 static bool entry_valid(const struct tree_entry *e)
 {
     if (!name_valid(e->name)) return false;
+    if (e->holes.bytes != NULL && e->type != TREE_FILE) return false;
     switch (e->type) {
     case TREE_FILE:
         if (e->has_stream) return e->content.bytes == NULL && e->stream.size == e->size;
