@@ -1,23 +1,32 @@
 /* corpus: makes and changes the trees that bench/compare measures.
  *
- * Usage: corpus gather SEED DIR FILES BYTES <NAMES   copies the named files below DIR until
- *            there are FILES files and BYTES bytes; when the names run out, copies of them
- *            that differ in a byte of every 8 KiB
- *        corpus change SEED DIR                      a day in DIR: files edited, added and
- *                                                    removed, directories renamed
- *        corpus image SEED FILE SIZE FILLED <NAMES   a raw image of SIZE bytes, FILLED of
- * them content of the named files at random places, some zeros, the rest a hole corpus
- * overwrite SEED FILE COUNT <NAMES     COUNT overwrites of 4 KiB..1 MiB, random bytes or
- * bytes of the named files corpus random SEED BYTES >FILE              incompressible bytes
- *        corpus sample SEED DIR BYTES >FILE          about BYTES of what DIR's files hold,
- *            without holes; prints on stderr how many bytes they hold in all
+ * corpus gather SEED DIR FILES BYTES <NAMES
+ *     Copies the named files below DIR until there are FILES files and BYTES bytes. When
+ *     the names run out: copies of them that differ in a byte of every 8 KiB.
  *
- * NAMES end with a zero byte each.  The same seed and files give the same result.  Any
- * failure ends the program: half a corpus must not be measured. */
+ * corpus change SEED DIR
+ *     A day in DIR: files edited, added and removed, directories renamed.
+ *
+ * corpus image SEED FILE SIZE FILLED <NAMES
+ *     A raw image of SIZE bytes: content of the named files at random places, with some
+ *     zeros, until FILLED bytes are written; the rest is holes.
+ *
+ * corpus overwrite SEED FILE COUNT <NAMES
+ *     COUNT overwrites of 4 KiB..1 MiB: random bytes or bytes of the named files.
+ *
+ * corpus random SEED BYTES >FILE
+ *     Incompressible bytes.
+ *
+ * corpus sample SEED DIR BYTES >FILE
+ *     About BYTES of what DIR's files hold, holes left out; says on stderr how many bytes
+ *     they hold in all.
+ *
+ * NAMES end with a zero byte each.  The same seed and files give the same result. */
+#include "bench/content.h"
+
 #include <errno.h>
 #include <error.h>
 #include <fcntl.h>
-#include <fts.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,46 +37,8 @@
 #include <unistd.h>
 
 #define PAGE          ((size_t)4096)
-#define WINDOW        ((size_t)8192)
 #define PIECE_MAX     ((size_t)4 << 20)
 #define OVERWRITE_MAX ((size_t)1 << 20)
-
-struct names {
-    char **name;
-    size_t count;
-};
-
-struct content {
-    uint8_t *bytes;
-    size_t size;
-    mode_t mode;
-};
-
-static uint64_t state; /* of the generator; one thread */
-
-/* splitmix64 (Steele 2014): any seed is good, and the bytes do not compress. */
-static uint64_t draw(void)
-{
-    uint64_t z = state += UINT64_C(0x9e3779b97f4a7c15);
-
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
-static size_t draw_below(size_t bound)
-{
-    return (size_t)(draw() % bound);
-}
-
-static void draw_bytes(uint8_t *out, size_t n)
-{
-    for (size_t i = 0; i < n; i += sizeof(uint64_t)) {
-        uint64_t word = draw();
-
-        memcpy(out + i, &word, n - i < sizeof word ? n - i : sizeof word);
-    }
-}
 
 static uint64_t number(const char *text)
 {
@@ -78,129 +49,6 @@ static uint64_t number(const char *text)
     n = strtoull(text, &end, 10);
     if (errno != 0 || end == text || *end != '\0') error(2, errno, "number '%s'", text);
     return n;
-}
-
-static void *need(void *p)
-{
-    if (p == NULL) error(1, errno, "memory");
-    return p;
-}
-
-static char *joined(const char *a, const char *b)
-{
-    char *s;
-
-    if (asprintf(&s, "%s%s", a, b) < 0) error(1, errno, "memory");
-    return s;
-}
-
-static void names_add(struct names *names, const char *name)
-{
-    if ((names->count & (names->count + 1)) == 0)
-        names->name =
-            need(realloc(names->name, (2 * names->count + 1) * sizeof *names->name));
-    names->name[names->count++] = need(strdup(name));
-}
-
-static struct names names_read(void)
-{
-    struct names names = {NULL, 0};
-    char *line = NULL;
-    size_t room = 0;
-
-    while (getdelim(&line, &room, '\0', stdin) > 0)
-        names_add(&names, line);
-    free(line);
-    if (names.count == 0) error(1, 0, "no names on standard input");
-    return names;
-}
-
-static int by_name(const FTSENT **a, const FTSENT **b)
-{
-    return strcmp((*a)->fts_name, (*b)->fts_name);
-}
-
-/* The regular files below dir, in an order that does not depend on the file system. */
-static struct names names_below(char *dir)
-{
-    struct names names = {NULL, 0};
-    char *const roots[] = {dir, NULL};
-    FTS *walk = need(fts_open(roots, FTS_PHYSICAL, by_name));
-    FTSENT *e;
-
-    while ((e = fts_read(walk)) != NULL) {
-        if (e->fts_info == FTS_F) names_add(&names, e->fts_path);
-        if (e->fts_errno != 0 && e->fts_info != FTS_F)
-            error(1, e->fts_errno, "read %s", e->fts_path);
-    }
-    (void)fts_close(walk);
-    if (names.count == 0) error(1, 0, "%s: no files", dir);
-    return names;
-}
-
-static void write_all(int fd, const uint8_t *bytes, size_t n, const char *name)
-{
-    while (n > 0) {
-        ssize_t w = write(fd, bytes, n);
-
-        if (w <= 0) error(1, errno, "write %s", name);
-        bytes += w;
-        n -= (size_t)w;
-    }
-}
-
-/* Reads up to n bytes at an offset; fewer only at the end. */
-static size_t read_at(int fd, uint8_t *out, size_t n, off_t at, const char *name)
-{
-    size_t got = 0;
-
-    while (got < n) {
-        ssize_t r = pread(fd, out + got, n - got, at + (off_t)got);
-
-        if (r < 0) error(1, errno, "read %s", name);
-        if (r == 0) break;
-        got += (size_t)r;
-    }
-    return got;
-}
-
-/* False: the file is not readable or is not a file; the caller takes another one. */
-static bool content_read(const char *name, struct content *c)
-{
-    int fd = open(name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    struct stat st;
-
-    if (fd < 0) return false;
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-        (void)close(fd);
-        return false;
-    }
-    c->mode = st.st_mode & 0777;
-    c->bytes = need(malloc((size_t)st.st_size + 1));
-    c->size = read_at(fd, c->bytes, (size_t)st.st_size, 0, name);
-    (void)close(fd);
-    return true;
-}
-
-static void content_write(const char *name, const struct content *c)
-{
-    int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-    if (fd < 0) error(1, errno, "create %s", name);
-    write_all(fd, c->bytes, c->size, name);
-    if (fchmod(fd, c->mode | 0600) != 0 || close(fd) != 0)
-        error(1, errno, "close %s", name);
-}
-
-/* A byte of every window: no chunk of the copy is a chunk of the original, and it
- * compresses as well. */
-static void content_vary(struct content *c)
-{
-    for (size_t at = 0; at < c->size; at += WINDOW) {
-        size_t n = c->size - at < WINDOW ? c->size - at : WINDOW;
-
-        c->bytes[at + draw_below(n)] ^= (uint8_t)(1 + draw_below(255));
-    }
 }
 
 static void make_parents(char *path)
@@ -342,28 +190,6 @@ static void change(char *dir)
         done += change_rename(dir, names.name[i]);
 }
 
-/* Up to n bytes of a random named file from a random page on; at least one. */
-static size_t borrow(const struct names *names, uint8_t *out, size_t n)
-{
-    for (size_t tries = 0; tries < 100 * names->count; tries++) {
-        const char *name = names->name[draw_below(names->count)];
-        int fd = open(name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-        struct stat st;
-        size_t got = 0;
-
-        if (fd < 0) continue;
-        if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0) {
-            size_t page = draw_below(((size_t)st.st_size - 1) / PAGE + 1);
-
-            got = read_at(fd, out, n, (off_t)(page * PAGE), name);
-        }
-        (void)close(fd);
-        if (got > 0) return got;
-    }
-    error(1, 0, "none of the %zu names is readable", names->count);
-    return 0;
-}
-
 static void put_at(int fd, const uint8_t *bytes, size_t n, size_t at, const char *name)
 {
     if (lseek(fd, (off_t)at, SEEK_SET) < 0) error(1, errno, "seek %s", name);
@@ -383,7 +209,7 @@ static void image(const char *name, size_t size, size_t filled)
     if (filled > size / 10 * 9) error(2, 0, "a size that leaves a tenth empty is needed");
     if (fd < 0 || ftruncate(fd, (off_t)size) != 0) error(1, errno, "create %s", name);
     while (pages < filled / PAGE) {
-        size_t got = borrow(&names, piece, PAGE << draw_below(11));
+        size_t got = content_borrow(&names, piece, PAGE << draw_below(11));
         size_t n = (got + PAGE - 1) / PAGE * PAGE;
         size_t at = draw_below((size - PIECE_MAX) / PAGE);
 
@@ -418,7 +244,7 @@ static void overwrite(const char *name, uint64_t count)
             draw_bytes(bytes, n);
         } else {
             for (size_t got = 0; got < n;)
-                got += borrow(&names, bytes + got, n - got);
+                got += content_borrow(&names, bytes + got, n - got);
         }
         put_at(fd, bytes, n, at * PAGE, name);
     }
@@ -482,7 +308,7 @@ int main(int argc, char **argv)
 {
     const char *verb = argc > 1 ? argv[1] : "";
 
-    if (argc > 2) state = number(argv[2]);
+    if (argc > 2) draw_seed(number(argv[2]));
     if (argc == 6 && strcmp(verb, "gather") == 0)
         gather(argv[3], number(argv[4]), number(argv[5]));
     else if (argc == 4 && strcmp(verb, "change") == 0)
