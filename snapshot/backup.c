@@ -522,9 +522,8 @@ static enum hf_code open_run(struct run *run, struct hf_err *err)
     }
     config.index = run->index;
     rc = packer_new(&config, &run->packer, err);
-    if (rc == HF_OK)
-        rc = file_reader_init(&run->reader, run->packer, o->keys->chunker, err);
     if (rc != HF_OK) return rc;
+    file_reader_init(&run->reader, run->packer, o->keys->chunker);
     run->reader.cancelled = o->cancelled;
     run->reader.arg = o->arg;
     run->build = build_new(run->packer);

@@ -1,10 +1,11 @@
 #include "snapshot/block_writer.h"
 
-#include "base/alloc.h"
 #include "base/pool.h"
 #include "base/random.h"
+#include "snapshot/noter.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,28 +14,34 @@
 
 struct block_writer {
     struct block_store *store;
-    struct index *index;
     struct packed_table *table;
     struct hf_pool *pool;
+    struct noter *noter;
+    atomic_int failed; /* an enum hf_code */
+
+    pthread_mutex_t mutex;                   /* guards all below */
     uint8_t *spare[WORKERS + QUEUE_MAX + 2]; /* buffers of blocks, for reuse */
     size_t spare_count;
     struct block_writer_totals totals;
     struct hf_err failure;
-    enum hf_code failed;
-    size_t in_flight; /* submitted and not yet taken from `finished` */
-
-    pthread_mutex_t mutex; /* guards the one below */
-    pthread_cond_t done;
-    struct packed_block *finished;
 };
+
+/* ---- failure ---- */
+
+enum hf_code block_writer_failed(struct block_writer *w)
+{
+    return (enum hf_code)atomic_load(&w->failed);
+}
 
 enum hf_code block_writer_fail(struct block_writer *w, const struct hf_err *why)
 {
-    if (w->failed == HF_OK) {
+    (void)pthread_mutex_lock(&w->mutex);
+    if (block_writer_failed(w) == HF_OK) {
         w->failure = *why;
-        w->failed = why->code;
+        atomic_store(&w->failed, (int)why->code);
     }
-    return w->failed;
+    (void)pthread_mutex_unlock(&w->mutex);
+    return block_writer_failed(w);
 }
 
 enum hf_code block_writer_no_memory(struct block_writer *w)
@@ -45,12 +52,45 @@ enum hf_code block_writer_no_memory(struct block_writer *w)
     return block_writer_fail(w, &err);
 }
 
+struct hf_err block_writer_failure(struct block_writer *w)
+{
+    struct hf_err failure;
+
+    (void)pthread_mutex_lock(&w->mutex);
+    failure = w->failure;
+    (void)pthread_mutex_unlock(&w->mutex);
+    return failure;
+}
+
+/* ---- blocks ---- */
+
+static uint8_t *take_spare(struct block_writer *w)
+{
+    uint8_t *bytes = NULL;
+
+    (void)pthread_mutex_lock(&w->mutex);
+    if (w->spare_count > 0) bytes = w->spare[--w->spare_count];
+    (void)pthread_mutex_unlock(&w->mutex);
+    return bytes != NULL ? bytes : malloc(BLOCK_SIZE_MAX);
+}
+
+static void give_spare(struct block_writer *w, uint8_t *bytes)
+{
+    (void)pthread_mutex_lock(&w->mutex);
+    if (w->spare_count < sizeof w->spare / sizeof w->spare[0]) {
+        w->spare[w->spare_count++] = bytes;
+        bytes = NULL;
+    }
+    (void)pthread_mutex_unlock(&w->mutex);
+    free(bytes);
+}
+
 struct packed_block *block_writer_begin(struct block_writer *w)
 {
     struct packed_block *block = calloc(1, sizeof *block);
 
     if (block == NULL) return NULL;
-    block->bytes = w->spare_count > 0 ? w->spare[--w->spare_count] : malloc(BLOCK_SIZE_MAX);
+    block->bytes = take_spare(w);
     if (block->bytes == NULL) {
         free(block);
         return NULL;
@@ -62,12 +102,17 @@ struct packed_block *block_writer_begin(struct block_writer *w)
 
 void block_place(struct packed_block *block, struct packed_frame *frame)
 {
-    frame->block = block;
     frame->offset = (uint32_t)block->used;
     frame->next = NULL;
     *block->frames_end = frame;
     block->frames_end = &frame->next;
     block->used += frame->size;
+}
+
+void block_writer_drop_frame(struct block_writer *w, struct packed_frame *frame)
+{
+    packed_frame_forget(w->table, frame);
+    packed_frame_unref(frame);
 }
 
 void block_writer_drop(struct block_writer *w, struct packed_block *block)
@@ -77,98 +122,38 @@ void block_writer_drop(struct block_writer *w, struct packed_block *block)
     while (frame != NULL) {
         struct packed_frame *next = frame->next;
 
-        packed_frame_drop(w->table, frame);
+        block_writer_drop_frame(w, frame);
         frame = next;
     }
-    if (w->spare_count < sizeof w->spare / sizeof w->spare[0])
-        w->spare[w->spare_count++] = block->bytes;
-    else
-        free(block->bytes);
+    give_spare(w, block->bytes);
     free(block);
-}
-
-/* A worker is through with the block: its frames know where they are. */
-static void settle(struct block_writer *w, struct packed_block *block)
-{
-    w->in_flight--;
-    if (block->rc == HF_OK) {
-        w->totals.blocks++;
-        w->totals.bytes += block->size;
-    } else {
-        (void)block_writer_fail(w, &block->err);
-    }
-    for (struct packed_frame *f = block->frames; f != NULL && block->rc == HF_OK;
-         f = f->next) {
-        f->block_id = block->id;
-        f->stored = true;
-    }
-    block_writer_drop(w, block);
-}
-
-/* Takes what the workers have finished; with `wait`, at least one block. */
-static enum hf_code drain(struct block_writer *w, bool wait)
-{
-    struct packed_block *block;
-
-    if (w->in_flight == 0) return w->failed;
-    (void)pthread_mutex_lock(&w->mutex);
-    while (wait && w->finished == NULL)
-        (void)pthread_cond_wait(&w->done, &w->mutex);
-    block = w->finished;
-    w->finished = NULL;
-    (void)pthread_mutex_unlock(&w->mutex);
-    while (block != NULL) {
-        struct packed_block *next = block->next;
-
-        settle(w, block);
-        block = next;
-    }
-    return w->failed;
-}
-
-/* On a worker.  What it reads of the frames no longer changes once they are submitted. */
-static enum hf_code note_chunks(struct packed_block *block)
-{
-    struct chunk_ref *refs;
-    size_t count = 0;
-    size_t n = 0;
-    enum hf_code rc;
-
-    for (struct packed_frame *f = block->frames; f != NULL; f = f->next)
-        count += f->chunk_count;
-    refs = hf_alloc_array(count, sizeof *refs);
-    if (refs == NULL) return hf_fail(&block->err, HF_NO_MEMORY, "index: out of memory");
-    for (struct packed_frame *f = block->frames; f != NULL; f = f->next) {
-        for (struct pending_chunk *c = f->chunks; c != NULL; c = c->next_in_frame) {
-            struct chunk_ref *ref = &refs[n++];
-
-            ref->frame.block = block->id;
-            ref->frame.offset = f->offset;
-            ref->frame.size = f->size;
-            memcpy(ref->frame.key, f->key, sizeof ref->frame.key);
-            ref->offset = c->offset;
-            ref->size = c->size;
-            ref->id = c->id;
-        }
-    }
-    rc = index_add(block->writer->index, refs, n, &block->err);
-    free(refs);
-    return rc;
 }
 
 static void store_block(void *arg)
 {
     struct packed_block *block = arg;
     struct block_writer *w = block->writer;
+    struct hf_id id;
+    struct hf_err err;
+    enum hf_code rc = block_writer_failed(w); /* of another block: no use to go on */
 
-    block->rc =
-        block_store_put(w->store, block->bytes, block->size, &block->id, &block->err);
-    if (block->rc == HF_OK && w->index != NULL) block->rc = note_chunks(block);
+    if (rc == HF_OK) {
+        rc = block_store_put(w->store, block->bytes, block->size, &id, &err);
+        if (rc != HF_OK) (void)block_writer_fail(w, &err);
+    }
+    if (rc != HF_OK) {
+        block_writer_drop(w, block);
+        return;
+    }
     (void)pthread_mutex_lock(&w->mutex);
-    block->next = w->finished;
-    w->finished = block;
-    (void)pthread_cond_signal(&w->done);
+    w->totals.blocks++;
+    w->totals.bytes += block->size;
     (void)pthread_mutex_unlock(&w->mutex);
+    for (struct packed_frame *f = block->frames; f != NULL; f = f->next)
+        packed_frame_set_stored(f, &id);
+    noter_add(w->noter, block->frames);
+    block->frames = NULL;
+    block_writer_drop(w, block);
 }
 
 size_t block_size_class(size_t used)
@@ -180,41 +165,30 @@ size_t block_size_class(size_t used)
     return size;
 }
 
-enum hf_code block_writer_submit(struct block_writer *w, struct packed_block *block,
-                                 size_t size)
+void block_writer_submit(struct block_writer *w, struct packed_block *block, size_t size)
 {
     hf_random_fill(block->bytes + block->used, size - block->used);
     block->size = size;
-    w->in_flight++;
     hf_pool_submit(w->pool, store_block, block);
-    return drain(w, false);
-}
-
-enum hf_code block_writer_drain(struct block_writer *w)
-{
-    return drain(w, false);
 }
 
 enum hf_code block_writer_wait(struct block_writer *w)
 {
-    while (w->in_flight > 0)
-        (void)drain(w, true);
-    return w->failed;
+    struct hf_err err;
+
+    hf_pool_wait(w->pool);
+    if (noter_wait(w->noter, &err) != HF_OK) (void)block_writer_fail(w, &err);
+    return block_writer_failed(w);
 }
 
-enum hf_code block_writer_failed(const struct block_writer *writer)
+struct block_writer_totals block_writer_totals(struct block_writer *w)
 {
-    return writer->failed;
-}
+    struct block_writer_totals totals;
 
-const struct hf_err *block_writer_failure(const struct block_writer *writer)
-{
-    return &writer->failure;
-}
-
-const struct block_writer_totals *block_writer_totals(const struct block_writer *writer)
-{
-    return &writer->totals;
+    (void)pthread_mutex_lock(&w->mutex);
+    totals = w->totals;
+    (void)pthread_mutex_unlock(&w->mutex);
+    return totals;
 }
 
 struct block_writer *block_writer_new(struct block_store *store, struct index *index,
@@ -224,12 +198,12 @@ struct block_writer *block_writer_new(struct block_store *store, struct index *i
 
     if (w == NULL) return NULL;
     w->store = store;
-    w->index = index;
     w->table = table;
+    atomic_init(&w->failed, HF_OK);
     (void)pthread_mutex_init(&w->mutex, NULL);
-    (void)pthread_cond_init(&w->done, NULL);
+    w->noter = noter_new(index, table);
     w->pool = hf_pool_new(WORKERS, QUEUE_MAX);
-    if (w->pool != NULL) return w;
+    if (w->pool != NULL && w->noter != NULL) return w;
     block_writer_free(w);
     return NULL;
 }
@@ -237,12 +211,10 @@ struct block_writer *block_writer_new(struct block_store *store, struct index *i
 void block_writer_free(struct block_writer *w)
 {
     if (w == NULL) return;
-    while (w->in_flight > 0)
-        (void)drain(w, true);
     hf_pool_free(w->pool);
+    noter_free(w->noter);
     while (w->spare_count > 0)
         free(w->spare[--w->spare_count]);
-    (void)pthread_cond_destroy(&w->done);
     (void)pthread_mutex_destroy(&w->mutex);
     free(w);
 }

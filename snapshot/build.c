@@ -139,7 +139,7 @@ void build_dir_set_stream(struct build_dir *dir, size_t item, struct stream_pack
     dir->items[item].has_stream = true;
     dir->items[item].stream = *stream;
     dir->items[item].entry.size = stream->size;
-    stream->chunk.frame = NULL;
+    stream->chunk.pending = NULL;
 }
 
 enum hf_code build_dir_set_writer(struct build_dir *dir, size_t item,
@@ -281,6 +281,6 @@ enum hf_code build_finish(struct build *build, struct stream_packed *root,
     if (!build->done)
         return hf_fail(err, HF_INVALID, "tree: a directory could not be completed");
     *root = build->root;
-    build->root.chunk.frame = NULL;
+    build->root.chunk.pending = NULL;
     return HF_OK;
 }

@@ -1,91 +1,181 @@
 #include "snapshot/file_read.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define BUFFER_SIZE 4194304u
+/* Smaller holes are read like data: what they would spare is less than the chunks that a
+ * cut at each of their ends would cost. */
+#define SKIPPED_HOLE_MIN CHUNK_SIZE_MEAN
 
-enum hf_code file_reader_init(struct file_reader *reader, struct packer *packer,
-                              const uint8_t chunker_key[static 32], struct hf_err *err)
+/* Files of this size are read from front to back with the system reading ahead. */
+#define READ_AHEAD_MIN (1u << 20)
+
+void file_reader_init(struct file_reader *reader, struct packer *packer,
+                      const uint8_t chunker_key[static 32])
 {
     memset(reader, 0, sizeof *reader);
     reader->packer = packer;
     chunker_init(&reader->chunker, chunker_key);
-    reader->buffer = malloc(BUFFER_SIZE);
-    return reader->buffer != NULL ? HF_OK
-                                  : hf_fail(err, HF_NO_MEMORY, "read: out of memory");
 }
 
 void file_reader_done(struct file_reader *reader)
 {
-    free(reader->buffer);
+    hole_map_done(&reader->holes);
     memset(reader, 0, sizeof *reader);
 }
 
 struct reading {
+    struct file_reader *reader;
+    struct stream_writer *stream;
+    struct tree_entry *entry;
     int fd;
-    size_t have; /* bytes in the buffer */
-    bool end;
+    uint64_t expected; /* the file's size as it was seen; 0: unknown */
+    uint64_t taken;    /* bytes read, and skipped in holes */
+    bool *fatal;
 };
 
-static enum hf_code fill(struct file_reader *reader, struct reading *r, struct hf_err *err)
+static enum hf_code fatal(struct reading *r, enum hf_code rc)
 {
-    while (!r->end && r->have < BUFFER_SIZE) {
-        ssize_t n = read(r->fd, reader->buffer + r->have, BUFFER_SIZE - r->have);
+    *r->fatal = true;
+    return rc;
+}
+
+/* Fills [p + *have, p + room) as far as the file goes; *end when it goes no further. */
+static enum hf_code fill(struct reading *r, uint8_t *p, size_t room, size_t *have,
+                         bool *end, struct hf_err *err)
+{
+    while (!*end && *have < room) {
+        ssize_t n = read(r->fd, p + *have, room - *have);
 
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return hf_fail_errno(err, errno, "read");
-        if (n == 0) r->end = true;
-        r->have += (size_t)n;
-        reader->bytes_read += (uint64_t)n;
+        *have += (size_t)n;
+        r->taken += (size_t)n;
+        r->reader->bytes_read += (uint64_t)n;
+        /* All that was there, and less than was asked for: no need to ask again. */
+        if (n == 0 || (r->taken == r->expected && *have < room)) *end = true;
     }
     return HF_OK;
 }
 
-/* Chunks what is in the buffer; all of it when the file has ended. */
-static enum hf_code chunk_buffer(struct file_reader *reader, struct reading *r,
-                                 struct stream_writer *stream, struct hf_err *err)
+/* Chunks the next `limit` bytes, or all that there are: then *ended.  A file that fits into
+ * its entry goes there. */
+static enum hf_code read_data(struct reading *r, uint64_t limit, bool *ended,
+                              struct hf_err *err)
 {
-    size_t at = 0;
+    struct packer *packer = r->reader->packer;
+    uint64_t left = limit;
+    size_t have = 0;
+    bool end = false;
 
-    while (at < r->have && (r->end || r->have - at >= CHUNK_SIZE_MAX)) {
-        size_t n = chunker_cut(&reader->chunker, reader->buffer + at, r->have - at);
-        struct packed packed;
-        enum hf_code rc = packer_add(reader->packer, reader->buffer + at, n, &packed, err);
+    for (;;) {
+        size_t room;
+        size_t before = have;
+        uint8_t *p = packer_room(packer, have, &room, err);
+        enum hf_code rc;
 
-        if (rc == HF_OK) rc = stream_writer_add(stream, n, &packed, err);
+        if (p == NULL) return fatal(r, err->code);
+        if (room - have > left) room = have + (size_t)left;
+        rc = fill(r, p, room, &have, &end, err);
         if (rc != HF_OK) return rc;
-        at += n;
+        left -= have - before;
+        *ended = end;
+        if (end && r->taken == have && have <= TREE_INLINE_MAX) {
+            memcpy(r->reader->small, p, have);
+            r->entry->content = (struct span){r->reader->small, have};
+            return HF_OK;
+        }
+        end = end || left == 0;
+        while (have > 0 && (end || have >= CHUNK_SIZE_MAX)) {
+            size_t n = chunker_cut(&r->reader->chunker, p, have);
+            struct packed packed;
+
+            rc = packer_cut(packer, n, &packed, err);
+            if (rc == HF_OK) rc = stream_writer_add(r->stream, n, &packed, err);
+            if (rc != HF_OK) return fatal(r, rc);
+            p += n;
+            have -= n;
+        }
+        if (end) return HF_OK;
+        if (r->reader->cancelled != NULL && r->reader->cancelled(r->reader->arg))
+            return fatal(r, hf_fail(err, HF_CANCELLED, "interrupted"));
     }
-    memmove(reader->buffer, reader->buffer + at, r->have - at);
-    r->have -= at;
-    return HF_OK;
+}
+
+static enum hf_code add_zeros(struct reading *r, uint64_t size, struct hf_err *err)
+{
+    static const uint8_t zeros[CHUNK_SIZE_MAX];
+    struct packed whole = {0}; /* a chunk of zeros, which stands for many */
+    enum hf_code rc = HF_OK;
+
+    while (rc == HF_OK && size > 0) {
+        size_t n = size < CHUNK_SIZE_MAX ? (size_t)size : CHUNK_SIZE_MAX;
+        struct packed packed;
+
+        if (n < CHUNK_SIZE_MAX) {
+            rc = packer_add(r->reader->packer, zeros, n, &packed, err);
+        } else {
+            if (whole.ref.size == 0)
+                rc = packer_add(r->reader->packer, zeros, n, &whole, err);
+            if (rc == HF_OK) packed = packed_copy(&whole);
+        }
+        if (rc == HF_OK) rc = stream_writer_add(r->stream, n, &packed, err);
+        size -= n;
+        if (rc == HF_OK && r->reader->cancelled != NULL &&
+            r->reader->cancelled(r->reader->arg))
+            rc = hf_fail(err, HF_CANCELLED, "interrupted");
+    }
+    packed_done(&whole);
+    return rc == HF_OK ? HF_OK : fatal(r, rc);
+}
+
+/* Data between large holes, and zeros for these. */
+static enum hf_code read_sparse(struct reading *r, struct hf_err *err)
+{
+    const struct hole_map *map = &r->reader->holes;
+    bool ended = false;
+    enum hf_code rc = HF_OK;
+
+    for (size_t i = 0; rc == HF_OK && !ended && i < map->count; i++) {
+        const struct hole *hole = &map->holes[i];
+
+        if (hole->size < SKIPPED_HOLE_MIN) continue;
+        if (hole->offset > r->taken)
+            rc = read_data(r, hole->offset - r->taken, &ended, err);
+        if (rc != HF_OK || ended) break; /* it has shrunk: seen by its size */
+        rc = add_zeros(r, hole->size, err);
+        r->taken += hole->size;
+        if (rc == HF_OK && lseek(r->fd, (off_t)r->taken, SEEK_SET) < 0)
+            rc = hf_fail_errno(err, errno, "seek");
+    }
+    if (rc == HF_OK && !ended) rc = read_data(r, UINT64_MAX, &ended, err);
+    return rc;
 }
 
 enum hf_code file_reader_read(struct file_reader *reader, int fd, struct tree_entry *entry,
-                              struct stream_writer *stream, bool *fatal, struct hf_err *err)
+                              struct stream_writer *stream, bool *is_fatal,
+                              struct hf_err *err)
 {
-    struct reading r = {.fd = fd};
-    enum hf_code rc = fill(reader, &r, err);
+    struct reading r = {.reader = reader,
+                        .stream = stream,
+                        .entry = entry,
+                        .fd = fd,
+                        .expected = entry->size,
+                        .fatal = is_fatal};
+    enum hf_code rc = HF_OK;
 
-    *fatal = false;
-    if (rc == HF_OK && r.end && r.have <= TREE_INLINE_MAX) {
-        memcpy(reader->small, reader->buffer, r.have);
-        entry->content = (struct span){reader->small, r.have};
-        entry->size = r.have;
-        return HF_OK;
+    *is_fatal = false;
+    entry->content = entry->holes = (struct span){0};
+    reader->holes.count = 0;
+    if (entry->sparse) {
+        rc = hole_map_find(&reader->holes, fd, entry->size, err);
+        if (rc == HF_OK) rc = hole_map_encode(&reader->holes, &entry->holes, err);
     }
-    while (rc == HF_OK && r.have > 0) {
-        rc = chunk_buffer(reader, &r, stream, err);
-        *fatal = rc != HF_OK;
-        if (rc == HF_OK && !r.end) rc = fill(reader, &r, err);
-        if (reader->cancelled != NULL && reader->cancelled(reader->arg)) {
-            *fatal = true;
-            return hf_fail(err, HF_CANCELLED, "interrupted");
-        }
-    }
-    entry->size = stream->size;
+    if (entry->size >= READ_AHEAD_MIN) (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    if (rc == HF_OK) rc = read_sparse(&r, err);
+    entry->size = r.taken;
     return rc;
 }

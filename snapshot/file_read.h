@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "snapshot/chunker.h"
+#include "snapshot/holes.h"
 #include "snapshot/packer.h"
 #include "snapshot/stream.h"
 #include "snapshot/tree.h"
@@ -15,25 +16,23 @@
 struct file_reader {
     struct packer *packer; /* borrowed */
     struct chunker chunker;
-    uint8_t *buffer;
+    struct hole_map holes;          /* of the file read last */
     uint64_t bytes_read;            /* of all files so far */
     uint8_t small[TREE_INLINE_MAX]; /* the content of the file read last, if it is small */
     bool (*cancelled)(void *arg);   /* asked now and then; may be NULL */
     void *arg;
 };
 
-/* HF_NO_MEMORY.  cancelled and arg are the caller's to set. */
-HF_MUST_CHECK enum hf_code file_reader_init(struct file_reader *reader,
-                                            struct packer *packer,
-                                            const uint8_t chunker_key[static 32],
-                                            struct hf_err *err);
+/* cancelled and arg are the caller's to set. */
+void file_reader_init(struct file_reader *reader, struct packer *packer,
+                      const uint8_t chunker_key[static 32]);
 /* A zeroed struct is allowed. */
 void file_reader_done(struct file_reader *reader);
 
-/* Reads fd to its end: sets entry->size and, for TREE_INLINE_MAX bytes or less,
- * entry->content (borrowed until the next call); else adds the chunks to `stream`, which is
- * empty.  When it fails, *fatal tells that it was the store, memory or the user rather than
- * the file. */
+/* Reads fd to its end: sets entry->size and entry->holes (borrowed until the next call)
+ * and, for TREE_INLINE_MAX bytes or less, entry->content (likewise); else adds the chunks
+ * to `stream`, which is empty.  entry->size and sparse say what to expect. When
+ * it fails, *fatal tells that it was the store, memory or the user rather than the file. */
 HF_MUST_CHECK enum hf_code file_reader_read(struct file_reader *reader, int fd,
                                             struct tree_entry *entry,
                                             struct stream_writer *stream, bool *fatal,

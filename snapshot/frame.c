@@ -105,27 +105,44 @@ static void derive_key(const uint8_t frame_kdf[static 32], const struct frame_in
     hf_wipe(&derived, sizeof derived);
 }
 
+struct frame_body frame_compress(struct framer *framer, const struct frame_input *in,
+                                 uint8_t *out)
+{
+    size_t header = put_header(out, COMPRESSOR_ZSTD, in->plain_size);
+    size_t content = in->plain_size;
+
+    if (in->level != 0)
+        content = ZSTD_compressCCtx(framer->compressor, out + header, in->plain_size,
+                                    in->plain, in->plain_size, in->level);
+    /* It did not shrink (or the room of plain_size was too small, the same thing): raw. */
+    if (ZSTD_isError(content) || content >= in->plain_size) {
+        header = put_header(out, COMPRESSOR_RAW, in->plain_size);
+        memcpy(out + header, in->plain, in->plain_size);
+        content = in->plain_size;
+    }
+    return (struct frame_body){header, header + content};
+}
+
+enum hf_code frame_encrypt(struct framer *framer, const uint8_t frame_kdf[static 32],
+                           const struct frame_input *in, const uint8_t *body,
+                           struct frame_body size, uint8_t *out,
+                           uint8_t key[static HF_AEAD_KEY_SIZE], struct hf_err *err)
+{
+    struct context c = context_of(in->role);
+
+    derive_key(frame_kdf, in, body, size.header, key);
+    return hf_aead_seal(framer->aead, key, (struct hf_aad){c.bytes, c.size}, body,
+                        size.size, out, err);
+}
+
 enum hf_code frame_seal(struct framer *framer, const uint8_t frame_kdf[static 32],
                         const struct frame_input *in, uint8_t *out, size_t *size,
                         uint8_t key[static HF_AEAD_KEY_SIZE], struct hf_err *err)
 {
-    struct context c = context_of(in->role);
-    size_t header = put_header(out, COMPRESSOR_ZSTD, in->plain_size);
-    size_t body = in->plain_size;
+    struct frame_body body = frame_compress(framer, in, out);
 
-    if (in->level != 0)
-        body = ZSTD_compressCCtx(framer->compressor, out + header, in->plain_size,
-                                 in->plain, in->plain_size, in->level);
-    /* It did not shrink (or the room of plain_size was too small, the same thing): raw. */
-    if (ZSTD_isError(body) || body >= in->plain_size) {
-        header = put_header(out, COMPRESSOR_RAW, in->plain_size);
-        memcpy(out + header, in->plain, in->plain_size);
-        body = in->plain_size;
-    }
-    derive_key(frame_kdf, in, out, header, key);
-    *size = header + body + HF_AEAD_TAG_SIZE;
-    return hf_aead_seal(framer->aead, key, (struct hf_aad){c.bytes, c.size}, out,
-                        header + body, out, err);
+    *size = body.size + HF_AEAD_TAG_SIZE;
+    return frame_encrypt(framer, frame_kdf, in, out, body, out, key, err);
 }
 
 enum hf_code frame_open(struct framer *framer, enum frame_role role,

@@ -40,6 +40,20 @@ HF_MUST_CHECK enum hf_code frame_seal(struct framer *framer,
                                       size_t *size, uint8_t key[static HF_AEAD_KEY_SIZE],
                                       struct hf_err *err);
 
+/* The same in two steps, for whoever must know the size before there is a place. */
+struct frame_body {
+    size_t header; /* bytes of it */
+    size_t size;   /* header and content; sealed: HF_AEAD_TAG_SIZE more */
+};
+/* Writes header and content to `out` (FRAME_SEALED_MAX bytes). */
+struct frame_body frame_compress(struct framer *framer, const struct frame_input *in,
+                                 uint8_t *out);
+/* Seals a body to `out`, which may be where it stands. */
+HF_MUST_CHECK enum hf_code
+frame_encrypt(struct framer *framer, const uint8_t frame_kdf[static 32],
+              const struct frame_input *in, const uint8_t *body, struct frame_body size,
+              uint8_t *out, uint8_t key[static HF_AEAD_KEY_SIZE], struct hf_err *err);
+
 /* Opens n sealed bytes (which it overwrites) to plain (FRAME_PLAIN_MAX bytes), sets *size.
  * HF_CORRUPT: not sealed with this key, role and version, or its header lies. */
 HF_MUST_CHECK enum hf_code frame_open(struct framer *framer, enum frame_role role,

@@ -9,20 +9,24 @@
 
 #include <errno.h>
 #include <lmdb.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAP_SIZE   (64ull << 30) /* address space, not memory: some 300 million chunks */
-#define CHECK_SIZE 8u
-#define VERSION    "hf-index-1"
+#define MAP_SIZE    (64ull << 30) /* address space, not memory: some 300 million chunks */
+#define CHECK_SIZE  8u
+#define READERS_MAX 16u
+#define VERSION     "hf-index-1"
 
 struct index {
     MDB_env *env;
-    MDB_txn *reading; /* of index_find, reset between calls; NULL: not begun yet */
     MDB_dbi chunks, blocks, meta;
+    pthread_mutex_t mutex;         /* guards the two below */
+    MDB_txn *readers[READERS_MAX]; /* idle: reset, to be renewed */
+    size_t reader_count;
     struct hf_id *lost; /* sorted */
     size_t lost_count, lost_capacity;
 };
@@ -106,9 +110,9 @@ static bool claim(struct index *index, MDB_txn *txn, const struct hf_id *vault,
 
 static void drop_env(struct index *index)
 {
-    if (index->reading != NULL) mdb_txn_abort(index->reading);
+    while (index->reader_count > 0)
+        mdb_txn_abort(index->readers[--index->reader_count]);
     if (index->env != NULL) mdb_env_close(index->env);
-    index->reading = NULL;
     index->env = NULL;
 }
 
@@ -124,6 +128,7 @@ enum hf_code index_open(const char *dir, const struct hf_id *vault,
 
     *out = NULL;
     if (index == NULL) return hf_fail(err, HF_NO_MEMORY, "index: out of memory");
+    (void)pthread_mutex_init(&index->mutex, NULL);
     if (snprintf(path, sizeof path, "%s/index-%.16s", dir, hf_id_hex(vault, hex)) >=
         (int)sizeof path)
         rc = hf_fail(err, HF_TOO_LARGE, "index: path too long");
@@ -162,25 +167,67 @@ void index_close(struct index *index)
 {
     if (index == NULL) return;
     drop_env(index);
+    (void)pthread_mutex_destroy(&index->mutex);
     free(index->lost);
     free(index);
 }
 
-bool index_find(struct index *index, const struct hf_id *chunk, struct chunk_ref *ref)
+/* A reading transaction of this moment, or NULL. */
+static MDB_txn *take_reader(struct index *index)
 {
-    struct hf_id id = *chunk;
+    MDB_txn *txn = NULL;
+    int rc;
+
+    (void)pthread_mutex_lock(&index->mutex);
+    if (index->reader_count > 0) txn = index->readers[--index->reader_count];
+    (void)pthread_mutex_unlock(&index->mutex);
+    if (txn == NULL)
+        return mdb_txn_begin(index->env, NULL, MDB_RDONLY, &txn) == 0 ? txn : NULL;
+    rc = mdb_txn_renew(txn);
+    if (rc == 0) return txn;
+    mdb_txn_abort(txn);
+    return NULL;
+}
+
+static void give_reader(struct index *index, MDB_txn *txn)
+{
+    mdb_txn_reset(txn);
+    (void)pthread_mutex_lock(&index->mutex);
+    if (index->reader_count < READERS_MAX) {
+        index->readers[index->reader_count++] = txn;
+        txn = NULL;
+    }
+    (void)pthread_mutex_unlock(&index->mutex);
+    if (txn != NULL) mdb_txn_abort(txn);
+}
+
+static bool find(const struct index *index, MDB_txn *txn, struct hf_id id,
+                 struct chunk_ref *ref)
+{
     MDB_val key = {sizeof id.b, id.b};
     MDB_val value;
-    bool found;
-    int rc = index->reading == NULL
-                 ? mdb_txn_begin(index->env, NULL, MDB_RDONLY, &index->reading)
-                 : mdb_txn_renew(index->reading);
 
-    if (rc != 0) return false; /* it is only a cache */
-    found = mdb_get(index->reading, index->chunks, &key, &value) == 0 &&
-            decode(chunk, &value, ref);
-    mdb_txn_reset(index->reading);
-    return found;
+    return mdb_get(txn, index->chunks, &key, &value) == 0 && decode(&id, &value, ref);
+}
+
+void index_find_many(struct index *index, const struct hf_id *ids, size_t count,
+                     struct index_hit *hits)
+{
+    MDB_txn *txn = take_reader(index);
+
+    for (size_t i = 0; i < count; i++)
+        hits[i].found = txn != NULL && /* it is only a cache */
+                        find(index, txn, ids[i], &hits[i].ref);
+    if (txn != NULL) give_reader(index, txn);
+}
+
+bool index_find(struct index *index, const struct hf_id *chunk, struct chunk_ref *ref)
+{
+    struct index_hit hit;
+
+    index_find_many(index, chunk, 1, &hit);
+    if (hit.found) *ref = hit.ref;
+    return hit.found;
 }
 
 static int put_row(struct index *index, MDB_txn *txn, const struct chunk_ref *from)
@@ -190,27 +237,54 @@ static int put_row(struct index *index, MDB_txn *txn, const struct chunk_ref *fr
     struct hf_writer w = hf_writer_init(v.bytes, REFERENCE_ENCODED_MAX);
     MDB_val key = {sizeof ref.id.b, ref.id.b};
     MDB_val value;
-    int rc;
 
     chunk_ref_put(&w, &ref, false);
     v.size = hf_writer_size(&w);
     checksum(&ref.id, v.bytes, v.size, v.bytes + v.size);
     value = (MDB_val){v.size + CHECK_SIZE, v.bytes};
-    rc = mdb_put(txn, index->chunks, &key, &value, 0);
-    key = (MDB_val){sizeof ref.frame.block.b, ref.frame.block.b};
-    value = (MDB_val){0, ref.frame.block.b};
-    return rc == 0 ? mdb_put(txn, index->blocks, &key, &value, 0) : rc;
+    return mdb_put(txn, index->chunks, &key, &value, 0);
 }
 
-enum hf_code index_add(struct index *index, const struct chunk_ref *refs, size_t count,
+static int put_block(struct index *index, MDB_txn *txn, struct hf_id block)
+{
+    MDB_val key = {sizeof block.b, block.b};
+    MDB_val value = {0, block.b};
+
+    return mdb_put(txn, index->blocks, &key, &value, 0);
+}
+
+static int compare_refs(const void *a, const void *b)
+{
+    const struct chunk_ref *x = a;
+    const struct chunk_ref *y = b;
+
+    return hf_id_compare(&x->id, &y->id);
+}
+
+/* Chunks come block by block, so that each block is put once; the rows of chunks go in by
+ * rising keys, which spares the tree most of its way. */
+static int put_all(struct index *index, MDB_txn *txn, struct chunk_ref *refs, size_t count)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        if (i == 0 || !hf_id_equal(&refs[i].frame.block, &refs[i - 1].frame.block))
+            rc = put_block(index, txn, refs[i].frame.block);
+    }
+    if (count > 1) qsort(refs, count, sizeof *refs, compare_refs);
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = put_row(index, txn, &refs[i]);
+    return rc;
+}
+
+enum hf_code index_add(struct index *index, struct chunk_ref *refs, size_t count,
                        struct hf_err *err)
 {
     MDB_txn *txn;
     int rc = mdb_txn_begin(index->env, NULL, 0, &txn); /* waits for another thread's */
 
     if (rc != 0) return fail(err, rc, "begin");
-    for (size_t i = 0; rc == 0 && i < count; i++)
-        rc = put_row(index, txn, &refs[i]);
+    rc = put_all(index, txn, refs, count);
     if (rc != 0) {
         mdb_txn_abort(txn);
         return fail(err, rc, "add");

@@ -25,12 +25,20 @@ HF_MUST_CHECK enum hf_code index_open(const char *dir, const struct hf_id *vault
 /* NULL is allowed.  No call may be in progress. */
 void index_close(struct index *index);
 
-/* True, and *ref, when the chunk is stored.  The thread that opened the index. */
+/* True, and *ref, when the chunk is stored.  Any thread. */
 bool index_find(struct index *index, const struct hf_id *chunk, struct chunk_ref *ref);
 
-/* Notes the chunks of a block that the store has acknowledged, durably.  Any thread.
- * HF_NO_SPACE, HF_IO. */
-HF_MUST_CHECK enum hf_code index_add(struct index *index, const struct chunk_ref *refs,
+/* The same for many at once: hits[i] is about ids[i].  Any thread. */
+struct index_hit {
+    bool found;
+    struct chunk_ref ref;
+};
+void index_find_many(struct index *index, const struct hf_id *ids, size_t count,
+                     struct index_hit *hits);
+
+/* Notes chunks whose blocks the store has acknowledged, durably (many at once
+ * are cheaper); sorts refs.  Any thread.  HF_NO_SPACE, HF_IO. */
+HF_MUST_CHECK enum hf_code index_add(struct index *index, struct chunk_ref *refs,
                                      size_t count, struct hf_err *err);
 
 /* Asks the store, in batches, for every block that the index names, and takes out those

@@ -1,73 +1,106 @@
-/* packed.h - frames and chunks that have no final place yet.
+/* packed.h - chunks that have no final place yet.
  *
- * A struct packed_frame lives while a struct packed points to it, or it stands in a block
- * that is not stored (its first reference).  Its chunks are found by their id until then,
- * so that the same bytes are not packed twice.  One thread owns all of it. */
+ * A chunk passes from the thread that cuts it to a worker that hashes it, looks it up and
+ * packs it into a frame, and with the frame's block to another that stores it.  Whoever
+ * gave it away holds a struct packed: a handle that becomes a complete reference once the
+ * block is stored.  Chunks and frames are counted; the atomics say when what a worker wrote
+ * may be read by the handle's owner. */
 #ifndef HOLDFAST_SNAPSHOT_PACKED_H
 #define HOLDFAST_SNAPSHOT_PACKED_H
 
 #include "snapshot/frame.h"
 #include "snapshot/reference.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define PACKED_BUCKETS 8192u
-
 struct packed_block; /* block_writer.h */
 
-/* A chunk whose block is not stored yet. */
 struct pending_chunk {
-    struct hf_id id;
-    uint32_t offset, size; /* in the opened frame */
-    struct packed_frame *frame;
-    struct pending_chunk *next_in_bucket, *next_in_frame;
+    atomic_uint references;
+    uint32_t size;
+    struct hf_id id; /* once hashed */
+
+    /* All below is written before `settled`. */
+    atomic_bool settled;
+    struct packed_frame
+        *frame;      /* holds a reference; NULL: it was stored already, at `known` */
+    uint32_t offset; /* in the opened frame */
+    struct frame_ref known;
+
+    struct pending_chunk *next_in_bucket, *next_in_frame; /* of the packer's lock */
 };
 
+/* What it holds is written by the worker that seals it, and then by the one that stores
+ * its block. */
 struct packed_frame {
-    size_t references;
-    struct packed_block *block; /* NULL until it has a place; and again once stored */
-    struct packed_frame *next;  /* in its block */
+    atomic_uint references;
+    struct packed_frame *next; /* in its block */
     struct pending_chunk *chunks, **chunks_end;
     size_t chunk_count;
     enum frame_role role;
-    bool sealed, stored;
-    uint32_t offset, size;
+    bool sealed;           /* tree lane: offset, size and key are known */
+    uint64_t tree_block;   /* tree lane: the number of its block; 0: none yet */
+    uint32_t offset, size; /* in its block */
     uint8_t key[HF_AEAD_KEY_SIZE];
-    struct hf_id block_id; /* once stored */
-    uint8_t *bytes;        /* the sealed frame while it has no place; owned */
+
+    atomic_bool stored; /* then all above stays as it is, and: */
+    struct hf_id block_id;
 };
 
 /* A chunk that was given to the packer. */
 struct packed {
-    struct packed_frame *frame; /* NULL: `ref` is complete */
-    struct chunk_ref ref;
+    struct pending_chunk *pending; /* NULL: `ref` is complete */
+    struct chunk_ref ref;          /* its size always; its id too in the tree lane */
 };
 
-/* The chunks that wait, by id. */
+/* The chunks of this run that cannot be found in the index yet, by id.  All functions but
+ * the first two want its lock held. */
 struct packed_table {
-    struct pending_chunk *buckets[PACKED_BUCKETS];
+    pthread_mutex_t lock;
+    struct pending_chunk **buckets;
+    size_t bucket_count;
 };
+/* False: out of memory. */
+bool packed_table_init(struct packed_table *table);
+/* All that was put in is taken out.  A zeroed one is allowed. */
+void packed_table_done(struct packed_table *table);
+struct pending_chunk *packed_table_find(struct packed_table *table, enum frame_role role,
+                                        const struct hf_id *id);
+/* The chunk's id is set, and it is settled in a frame.  The table holds a reference. */
+void packed_table_put(struct packed_table *table, struct pending_chunk *chunk);
 
-struct pending_chunk *packed_table_find(struct packed_table *table, const struct hf_id *id);
+/* With one reference.  NULL: out of memory. */
+struct pending_chunk *pending_chunk_new(size_t size);
+void pending_chunk_unref(struct pending_chunk *chunk); /* NULL is allowed */
+/* It is the chunk at `ref`. */
+void pending_chunk_settle_known(struct pending_chunk *chunk, const struct chunk_ref *ref);
+/* It is the same as another, that has a frame. */
+void pending_chunk_settle_same(struct pending_chunk *chunk,
+                               const struct pending_chunk *other);
+/* It is the next chunk of a frame, which holds a reference to it. */
+void pending_chunk_settle_new(struct pending_chunk *chunk, struct packed_frame *frame,
+                              size_t offset);
 
-/* A frame with one reference.  NULL: out of memory. */
+/* With one reference.  NULL: out of memory. */
 struct packed_frame *packed_frame_new(enum frame_role role);
-/* Adds a chunk of n bytes at `offset`.  NULL: out of memory. */
-struct pending_chunk *packed_frame_add(struct packed_table *table,
-                                       struct packed_frame *frame, const struct hf_id *id,
-                                       size_t offset, size_t n);
-/* Its chunks wait no longer: they are stored, or never will be.  Drops a reference.
- * NULL is allowed. */
-void packed_frame_drop(struct packed_table *table, struct packed_frame *frame);
+void packed_frame_unref(struct packed_frame *frame); /* NULL is allowed */
+/* Its chunks are found no longer: they are in the index, or never will be.  Takes the
+ * table's lock. */
+void packed_frame_forget(struct packed_table *table, struct packed_frame *frame);
+/* Its block has been stored. */
+void packed_frame_set_stored(struct packed_frame *frame, const struct hf_id *block);
 
-/* Stands for a chunk that waits / that is known from elsewhere (the parent snapshot). */
+/* Takes over a reference to the chunk. */
 struct packed packed_of(struct pending_chunk *chunk);
 struct packed packed_known(const struct chunk_ref *ref);
+struct packed packed_copy(const struct packed *packed);
 void packed_done(struct packed *packed);
 
-/* Completes the reference once the frame is stored; false: it is not. */
+/* Completes the reference once the chunk's block is stored; false: it is not. */
 bool packed_complete(struct packed *packed);
 
 #endif

@@ -1,12 +1,11 @@
 /* packer.h - chunks into frames, frames into blocks, blocks into the store.
  *
- * Two lanes: data, and trees with the catalog.  A data frame that does not fit the open
- * block is held back and fits the next; tree frames keep their order, because chunks in
- * the open tree block refer to one another without a block id (reference.h).
+ * Two lanes.  Data: packed by workers while the reader goes on (data_lane.h).  Trees, with
+ * the catalog: packed here and now, in order, because chunks in the open tree block refer
+ * to one another without a block id (reference.h).
  *
- * A block is stored by a worker while the next is filled.  Where a chunk is, is known
- * completely only when its block is: until then a struct packed stands for it.  One
- * thread owns a packer; the workers are its own. */
+ * Where a chunk is, is known completely only when its block is stored: until then a struct
+ * packed stands for it.  One thread owns a packer; the workers are its own. */
 #ifndef HOLDFAST_SNAPSHOT_PACKER_H
 #define HOLDFAST_SNAPSHOT_PACKER_H
 
@@ -44,11 +43,26 @@ HF_MUST_CHECK enum hf_code packer_new(const struct packer_config *config,
 /* Waits for the workers; what is not yet in a full block is dropped.  NULL is allowed. */
 void packer_free(struct packer *packer);
 
-/* Takes a data chunk of n bytes (1..CHUNK_SIZE_MAX), borrowed for the call; one that is
- * known already is not stored again.  *out is released by packed_done.  Any failure of the
- * store shows here or in a later call, once and for all. */
+/* ---- data ---- */
+
+/* Where bytes of a file are read to: *room bytes, more than CHUNK_SIZE_MAX.  The first
+ * `have` of them were read before and not yet cut.  Waits while the workers have enough to
+ * do.  NULL: a failure of the store, or of memory, shown once and for all. */
+uint8_t *packer_room(struct packer *packer, size_t have, size_t *room, struct hf_err *err);
+
+/* The next n bytes of the room (1..CHUNK_SIZE_MAX) are a chunk; one that is known already
+ * is not stored again.  *out is released by packed_done. */
+HF_MUST_CHECK enum hf_code packer_cut(struct packer *packer, size_t n, struct packed *out,
+                                      struct hf_err *err);
+
+/* Both for bytes that are somewhere else. */
 HF_MUST_CHECK enum hf_code packer_add(struct packer *packer, const uint8_t *bytes, size_t n,
                                       struct packed *out, struct hf_err *err);
+
+/* Stores all data given so far, in blocks that may be small: all of it is then ready. */
+HF_MUST_CHECK enum hf_code packer_finish_data(struct packer *packer, struct hf_err *err);
+
+/* ---- trees ---- */
 
 /* Writes the bytes of a tree or catalog chunk to w: called again with another `w` when the
  * block in which it was to go had to be closed. */
@@ -70,15 +84,13 @@ void packer_put_chunk(struct packer *packer, struct hf_writer *w, struct packed 
 void packer_put_root(struct packer *packer, struct hf_writer *w, uint64_t size,
                      uint32_t depth, struct packed *packed);
 
-/* Closes the open data block, however full, and waits for it: all data is then ready. */
-HF_MUST_CHECK enum hf_code packer_finish_data(struct packer *packer, struct hf_err *err);
-/* The same for the tree lane: every packed chunk then has a complete `ref`. */
+/* Stores the trees: every packed chunk then has a complete `ref`. */
 HF_MUST_CHECK enum hf_code packer_finish_tree(struct packer *packer, struct hf_err *err);
 
 /* Copies the complete reference out; the chunk's block must be stored. */
 HF_MUST_CHECK enum hf_code packed_ref(struct packer *packer, struct packed *packed,
                                       struct chunk_ref *ref, struct hf_err *err);
 
-struct packer_totals packer_totals(const struct packer *packer);
+struct packer_totals packer_totals(struct packer *packer);
 
 #endif

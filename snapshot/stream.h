@@ -23,6 +23,7 @@ struct stream_child {
 struct stream_level {
     struct stream_child *children;
     size_t count, capacity;
+    size_t ready; /* of the first so many it is known that nodes can refer to them */
 };
 
 struct stream_writer {

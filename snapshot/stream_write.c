@@ -10,8 +10,12 @@
 
 enum key { KEY_LEVEL = 2, KEY_CHILDREN = 3 };
 
-/* From so many children on, finished groups are written at once rather than at the end. */
+/* From so many children on, finished groups are written now and then rather than at the
+ * end; and when so many wait for their block (of a huge sparse file, whose zeros are all
+ * one chunk), what is open is stored. */
 #define EARLY_COUNT (2 * STREAM_FANOUT_MAX)
+#define EARLY_STEP  512u
+#define WAITING_MAX (16 * STREAM_FANOUT_MAX)
 
 void stream_writer_init(struct stream_writer *writer, struct packer *packer)
 {
@@ -44,7 +48,7 @@ static enum hf_code level_add(struct stream_level *level, uint64_t size,
     level->children = grown;
     grown[level->count].size = size;
     grown[level->count++].packed = *packed;
-    packed->frame = NULL;
+    packed->pending = NULL;
     return HF_OK;
 }
 
@@ -68,6 +72,15 @@ static size_t group_size(const struct stream_level *level, size_t from)
     return count;
 }
 
+/* The first group, if all of it, its end included, can be referred to; else 0. */
+static size_t first_group(const struct stream_level *level)
+{
+    for (size_t count = 1; count <= level->ready; count++) {
+        if (ends_group(&level->children[count - 1], count)) return count;
+    }
+    return 0;
+}
+
 struct node {
     struct stream_child *children;
     size_t count, level;
@@ -89,13 +102,13 @@ static void encode_node(void *arg, struct packer *packer, struct hf_writer *w)
     }
 }
 
-static bool group_ready(struct stream_writer *writer, struct stream_level *level,
-                        size_t from, size_t count)
+/* True when all children are ready to be referred to. */
+static bool level_ready(struct stream_writer *writer, struct stream_level *level)
 {
-    for (size_t i = from; i < from + count; i++) {
-        if (!packed_ready(writer->packer, &level->children[i].packed)) return false;
-    }
-    return true;
+    while (level->ready < level->count &&
+           packed_ready(writer->packer, &level->children[level->ready].packed))
+        level->ready++;
+    return level->ready == level->count;
 }
 
 /* Writes the node over children [from, from + count) of a level into the level above. */
@@ -106,12 +119,16 @@ static enum hf_code write_group(struct stream_writer *writer, size_t at, size_t 
     struct node node = {level->children + from, count, at};
     struct packed packed;
     uint64_t size = 0;
+    bool ready = true;
     enum hf_code rc;
 
     if (at == STREAM_DEPTH_MAX)
         return hf_fail(err, HF_TOO_LARGE, "stream: too many chunks");
     /* What is written refers to all of these at once: make sure of the last moment. */
-    if (!group_ready(writer, level, from, count))
+    for (size_t i = from; i < from + count; i++) {
+        if (!packed_ready(writer->packer, &level->children[i].packed)) ready = false;
+    }
+    if (!ready)
         return hf_fail(err, HF_INVALID, "stream: written before its chunks have a place");
     rc = packer_add_tree(writer->packer, FRAME_TREE, encode_node, &node, &packed, err);
     if (rc != HF_OK) return rc;
@@ -125,6 +142,7 @@ static enum hf_code write_group(struct stream_writer *writer, size_t at, size_t 
 static void drop_front(struct stream_level *level, size_t count)
 {
     level->count -= count;
+    level->ready -= count;
     memmove(level->children, level->children + count,
             level->count * sizeof *level->children);
 }
@@ -136,12 +154,18 @@ enum hf_code stream_writer_add(struct stream_writer *writer, uint64_t size,
     enum hf_code rc = level_add(level, size, packed, err);
 
     writer->size += size;
-    if (rc == HF_OK && level->count >= EARLY_COUNT) {
-        size_t count = group_size(level, 0);
+    if (rc != HF_OK || level->count < EARLY_COUNT) return rc;
+    if (level->count >= WAITING_MAX && !level_ready(writer, level))
+        rc = packer_finish_data(writer->packer, err);
+    if (rc == HF_OK && (level->count % EARLY_STEP == 0 || level->count >= WAITING_MAX)) {
+        size_t count;
 
-        if (!group_ready(writer, level, 0, count)) return HF_OK;
-        rc = write_group(writer, 0, 0, count, err);
-        if (rc == HF_OK) drop_front(level, count);
+        (void)level_ready(writer, level);
+        while (rc == HF_OK && level->count >= EARLY_COUNT &&
+               (count = first_group(level)) > 0) {
+            rc = write_group(writer, 0, 0, count, err);
+            if (rc == HF_OK) drop_front(level, count);
+        }
     }
     return rc;
 }
@@ -151,7 +175,7 @@ bool stream_writer_ready(struct stream_writer *writer)
     struct stream_level *level = &writer->levels[0];
 
     if (level->count <= 1 && writer->levels[1].count == 0) return true;
-    return group_ready(writer, level, 0, level->count);
+    return level_ready(writer, level);
 }
 
 enum hf_code stream_writer_finish(struct stream_writer *writer, struct stream_packed *out,

@@ -1,0 +1,58 @@
+/* data_lane.h - the content of files, from the buffer that it is read into to its block.
+ *
+ * The reader fills batches of some MiB with the bytes of files and says where chunks end.
+ * A worker takes a whole batch: hashes its chunks, looks them up, puts the new ones into
+ * frames, compresses and seals these, and gives each a place in an open block.  So there is
+ * one hand-over for some MiB, and a byte is copied only by the compressor and the cipher.
+ *
+ * A few blocks are open at once and a frame goes into the fullest that has room: little is
+ * left over in any.  All functions: one thread, the reader's. */
+#ifndef HOLDFAST_SNAPSHOT_DATA_LANE_H
+#define HOLDFAST_SNAPSHOT_DATA_LANE_H
+
+#include "base/err.h"
+#include "snapshot/block_writer.h"
+#include "snapshot/index.h"
+#include "snapshot/keys.h"
+#include "snapshot/packed.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct data_lane; /* opaque */
+
+struct data_lane_config {
+    struct block_writer *writer;
+    struct packed_table *table;
+    struct index *index; /* NULL: nothing is looked up */
+    const struct vault_keys *keys;
+    int level; /* zstd's; 0: off */
+};
+
+struct data_lane_totals {
+    uint64_t chunks_new, chunks_known;
+    uint64_t bytes_new; /* plaintext of new chunks */
+};
+
+/* What the config points to outlives the lane.  NULL: out of memory or threads. */
+struct data_lane *data_lane_new(const struct data_lane_config *config);
+/* Waits for the workers; what is not in a submitted block is dropped.  NULL is allowed. */
+void data_lane_free(struct data_lane *lane);
+
+/* Where bytes of a file are read to: room for *room bytes, more than CHUNK_SIZE_MAX.  The
+ * first `have` of them were read before and not yet cut.  Waits while the workers have
+ * enough to do.  NULL: the run has failed (block_writer_failed). */
+uint8_t *data_lane_room(struct data_lane *lane, size_t have, size_t *room);
+
+/* The next n bytes of the room are a chunk (1..CHUNK_SIZE_MAX); *out is released by
+ * packed_done.  A failure shows in the next data_lane_room. */
+HF_MUST_CHECK enum hf_code data_lane_cut(struct data_lane *lane, size_t n,
+                                         struct packed *out);
+
+/* Has all chunks packed and all blocks submitted, the last ones in smaller sizes (tail.h).
+ */
+HF_MUST_CHECK enum hf_code data_lane_finish(struct data_lane *lane);
+
+struct data_lane_totals data_lane_totals(struct data_lane *lane);
+
+#endif
