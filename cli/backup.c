@@ -102,9 +102,13 @@ static bool compression_level(const char *name, int *level)
     static const struct {
         const char *name;
         int level;
-    } levels[] = {{"off", 0}, {"fastest", -1}, {"default", 3}, {"better", 9}, {"max", 19}};
+    } levels[] = {{"off", 0},
+                  {"fastest", -1},
+                  {"default", FRAME_LEVEL_DEFAULT},
+                  {"better", 9},
+                  {"max", 19}};
 
-    *level = 3;
+    *level = FRAME_LEVEL_DEFAULT;
     for (size_t i = 0; name != NULL && i < sizeof levels / sizeof levels[0]; i++) {
         if (strcmp(name, levels[i].name) != 0) continue;
         *level = levels[i].level;

@@ -144,13 +144,13 @@ static struct batch_frame *begin_frame(struct batch *b, size_t chunk)
     return frame;
 }
 
-/* The frame for the next new chunk: a large one has its own, small ones share. */
+/* The frame for the next new chunk: a very large one has its own, others share. */
 static struct batch_frame *frame_for(struct batch *b, size_t chunk, size_t *shared)
 {
     size_t n = b->chunks[chunk].pending->size;
     struct batch_frame *frame = *shared < b->frame_count ? &b->frames[*shared] : NULL;
 
-    if (n >= FRAME_SHARED_SIZE / 2) return begin_frame(b, chunk);
+    if (n > FRAME_SHARED_SIZE) return begin_frame(b, chunk);
     if (frame == NULL || frame->size + n > FRAME_SHARED_SIZE ||
         frame->frame->chunk_count == FRAME_CHUNKS_MAX) {
         *shared = b->frame_count;

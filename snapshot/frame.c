@@ -20,6 +20,7 @@ enum key { KEY_COMPRESSOR = 2, KEY_SIZE = 3 };
 struct framer {
     struct hf_aead *aead;
     ZSTD_CCtx *compressor;
+    int level; /* that the compressor is set to */
     ZSTD_DCtx *decompressor;
 };
 
@@ -105,15 +106,34 @@ static void derive_key(const uint8_t frame_kdf[static 32], const struct frame_in
     hf_wipe(&derived, sizeof derived);
 }
 
+/* A parameter that zstd refuses leaves it as it was: another level, the same bytes back. */
+static void set_level(struct framer *f, int level)
+{
+    static const struct {
+        ZSTD_cParameter parameter;
+        int value;
+    } finer[] = {{ZSTD_c_strategy, ZSTD_fast}, {ZSTD_c_hashLog, 16}, {ZSTD_c_minMatch, 5}};
+
+    if (level == f->level) return;
+    f->level = level;
+    (void)ZSTD_CCtx_reset(f->compressor, ZSTD_reset_session_and_parameters);
+    (void)ZSTD_CCtx_setParameter(f->compressor, ZSTD_c_compressionLevel, level);
+    for (size_t i = 0; level == FRAME_LEVEL_DEFAULT && i < sizeof finer / sizeof finer[0];
+         i++)
+        (void)ZSTD_CCtx_setParameter(f->compressor, finer[i].parameter, finer[i].value);
+}
+
 struct frame_body frame_compress(struct framer *framer, const struct frame_input *in,
                                  uint8_t *out)
 {
     size_t header = put_header(out, COMPRESSOR_ZSTD, in->plain_size);
     size_t content = in->plain_size;
 
-    if (in->level != 0)
-        content = ZSTD_compressCCtx(framer->compressor, out + header, in->plain_size,
-                                    in->plain, in->plain_size, in->level);
+    if (in->level != 0) {
+        set_level(framer, in->level);
+        content = ZSTD_compress2(framer->compressor, out + header, in->plain_size,
+                                 in->plain, in->plain_size);
+    }
     /* It did not shrink (or the room of plain_size was too small, the same thing): raw. */
     if (ZSTD_isError(content) || content >= in->plain_size) {
         header = put_header(out, COMPRESSOR_RAW, in->plain_size);

@@ -16,6 +16,11 @@
 
 enum frame_role { FRAME_DATA = 0, FRAME_TREE = 1, FRAME_CATALOG = 2 };
 
+/* The compression that is meant when nothing is said: zstd's level 2 with a table that
+ * finds shorter matches.  On programs it is half as fast again as level 3 and takes 1.3 %
+ * more, on text a quarter faster and as small (measured: docs/formats.md, Frame). */
+#define FRAME_LEVEL_DEFAULT 2
+
 /* Contexts of the cipher and the compressor; one per thread. */
 struct framer; /* opaque */
 
@@ -24,7 +29,7 @@ void framer_free(struct framer *framer);
 
 struct frame_input {
     enum frame_role role;
-    int level;            /* zstd's; 0: do not compress */
+    int level;            /* zstd's (2 as above); 0: do not compress */
     const uint8_t *plain; /* plain_size bytes: the chunks one after another */
     size_t plain_size;    /* 1..FRAME_PLAIN_MAX */
     const struct hf_id *chunk_ids;

@@ -152,7 +152,7 @@ static enum hf_code append(struct packer *p, enum frame_role role, const struct 
 static bool frame_full(const struct tree_lane *lane, enum frame_role role, size_t n)
 {
     return lane->frame != NULL &&
-           (lane->plain_used + n > FRAME_SHARED_SIZE || lane->frame->role != role ||
+           (lane->plain_used + n > FRAME_TREE_SIZE || lane->frame->role != role ||
             lane->frame->chunk_count == FRAME_CHUNKS_MAX);
 }
 
