@@ -526,7 +526,7 @@ static enum hf_code open_run(struct run *run, struct hf_err *err)
     file_reader_init(&run->reader, run->packer, o->keys->chunker);
     run->reader.cancelled = o->cancelled;
     run->reader.arg = o->arg;
-    run->build = build_new(run->packer);
+    run->build = build_new(run->packer, run->fetcher);
     if (run->build == NULL) return hf_fail(err, HF_NO_MEMORY, "backup: out of memory");
     block_store_begin(o->store, run->catalog.seq + 1);
     return HF_OK;

@@ -65,17 +65,22 @@ struct tree_entry {
 struct tree_item {
     struct tree_entry entry; /* has_stream and stream are not looked at */
     bool has_stream;
+    bool waiting; /* its stream is still to come */
     struct stream_packed stream;
     uint8_t *owned; /* what `entry` borrows, when whoever keeps the items copied it */
 };
 
-/* True when every stream among the items is ready to be referred to. */
+/* How many of items[0..count), sorted by name, make the next chunk; 0: it goes on beyond
+ * them (and with `last`, when nothing comes after them, 0 only for none). */
+size_t tree_group(const struct tree_item *items, size_t count, bool last);
+
+/* True when every stream among the items is there and ready to be referred to. */
 bool tree_items_ready(struct packer *packer, struct tree_item *items, size_t count);
 
-/* Writes items[0..count), sorted by name; all must be ready.  *out is the caller's. */
-HF_MUST_CHECK enum hf_code tree_write(struct packer *packer, struct tree_item *items,
-                                      size_t count, struct stream_packed *out,
-                                      struct hf_err *err);
+/* Writes a group of items, all ready, as the next chunk of the directory's stream. */
+HF_MUST_CHECK enum hf_code tree_write_group(struct packer *packer, struct tree_item *items,
+                                            size_t count, struct stream_writer *stream,
+                                            struct hf_err *err);
 
 /* ---- reading; one thread at a time ---- */
 

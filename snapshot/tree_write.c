@@ -17,6 +17,7 @@ int tree_name_compare(struct span a, struct span b)
 bool tree_items_ready(struct packer *packer, struct tree_item *items, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
+        if (items[i].waiting) return false;
         if (items[i].has_stream && items[i].stream.size > 0 &&
             !packed_ready(packer, &items[i].stream.chunk))
             return false;
@@ -156,37 +157,25 @@ static void encode_group(void *arg, struct packer *packer, struct hf_writer *w)
         put_entry(packer, w, &group->items[i]);
 }
 
-static size_t group_end(struct tree_item *items, size_t count, size_t from)
+size_t tree_group(const struct tree_item *items, size_t count, bool last)
 {
     size_t weight = 0;
 
-    for (size_t i = from; i < count; i++) {
+    for (size_t i = 0; i < count; i++) {
         weight += entry_weight(&items[i].entry);
         if (weight >= TREE_CHUNK_MAX) return i + 1;
         if (weight >= TREE_CHUNK_MIN && cuts_after(items[i].entry.name)) return i + 1;
     }
-    return count;
+    return last ? count : 0;
 }
 
-enum hf_code tree_write(struct packer *packer, struct tree_item *items, size_t count,
-                        struct stream_packed *out, struct hf_err *err)
+enum hf_code tree_write_group(struct packer *packer, struct tree_item *items, size_t count,
+                              struct stream_writer *stream, struct hf_err *err)
 {
-    struct stream_writer writer;
-    enum hf_code rc = HF_OK;
-    size_t from = 0;
+    struct group group = {items, count};
+    struct packed packed;
+    enum hf_code rc =
+        packer_add_tree(packer, FRAME_TREE, encode_group, &group, &packed, err);
 
-    memset(out, 0, sizeof *out);
-    stream_writer_init(&writer, packer);
-    while (rc == HF_OK && from < count) {
-        size_t end = group_end(items, count, from);
-        struct group group = {items + from, end - from};
-        struct packed packed;
-
-        rc = packer_add_tree(packer, FRAME_TREE, encode_group, &group, &packed, err);
-        if (rc == HF_OK) rc = stream_writer_add(&writer, packed.ref.size, &packed, err);
-        from = end;
-    }
-    if (rc == HF_OK) rc = stream_writer_finish(&writer, out, err);
-    stream_writer_done(&writer);
-    return rc;
+    return rc == HF_OK ? stream_writer_add(stream, packed.ref.size, &packed, err) : rc;
 }

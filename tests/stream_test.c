@@ -61,6 +61,25 @@ static void fill(uint8_t *out, size_t i)
     test_random_bytes(&seed, out, CHUNK);
 }
 
+static enum hf_code tree_write(struct packer *packer, struct tree_item *items, size_t count,
+                               struct stream_packed *out, struct hf_err *err)
+{
+    struct stream_writer chunks;
+    enum hf_code rc = HF_OK;
+
+    stream_writer_init(&chunks, packer);
+    for (size_t at = 0; rc == HF_OK && at < count;) {
+        size_t n = tree_group(items + at, count - at, true);
+
+        assert_true(tree_items_ready(packer, items + at, n));
+        rc = tree_write_group(packer, items + at, n, &chunks, err);
+        at += n;
+    }
+    if (rc == HF_OK) rc = stream_writer_finish(&chunks, out, err);
+    stream_writer_done(&chunks);
+    return rc;
+}
+
 static struct stream_root write_stream(struct fixture *f, size_t count)
 {
     struct stream_writer writer;
