@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#define TRIES_MAX 8u /* snapshots of other paths that are looked through */
+#define TRIES_MAX 16u /* snapshots of other paths that are looked through */
 
 static bool same_paths(const struct snapshot *a, const struct snapshot *b)
 {
