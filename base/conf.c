@@ -79,24 +79,50 @@ void hf_conf_free(struct hf_conf *conf)
     }
 }
 
-const char *hf_conf_get(const struct hf_conf *conf, const char *section, const char *key)
+static const char *from_environment(const char *key)
 {
     char name[64] = "HOLDFAST_";
     size_t n = strlen(name);
-    const char *value;
 
     for (const char *p = key; *p != '\0' && n + 1 < sizeof name; p++, n++)
         name[n] = *p == '-' ? '_' : (char)toupper((unsigned char)*p);
     name[n] = '\0';
-    value =
-        getenv(name); /* NOLINT(concurrency-mt-unsafe): the environment is never changed */
+    return getenv(
+        name); /* NOLINT(concurrency-mt-unsafe): the environment is never changed */
+}
+
+static bool is_key(const struct entry *e, const char *section, const char *key)
+{
+    return strcmp(e->section, section) == 0 && strcmp(e->key, key) == 0;
+}
+
+const char *hf_conf_get(const struct hf_conf *conf, const char *section, const char *key)
+{
+    const char *value = from_environment(key);
+
     if (value != NULL) return value;
     for (; conf != NULL; conf = conf->base) {
         for (size_t i = conf->count; i-- > 0;) { /* the last one wins */
-            if (strcmp(conf->entries[i].section, section) == 0 &&
-                strcmp(conf->entries[i].key, key) == 0)
-                return conf->entries[i].value;
+            if (is_key(&conf->entries[i], section, key)) return conf->entries[i].value;
         }
+    }
+    return NULL;
+}
+
+const char *hf_conf_get_line(const struct hf_conf *conf, const char *section,
+                             const char *key, size_t i)
+{
+    const char *value = from_environment(key);
+
+    if (value != NULL) return i == 0 ? value : NULL;
+    for (; conf != NULL; conf = conf->base) {
+        size_t found = 0;
+
+        for (size_t k = 0; k < conf->count; k++) {
+            if (is_key(&conf->entries[k], section, key) && found++ == i)
+                return conf->entries[k].value;
+        }
+        if (found > 0) return NULL;
     }
     return NULL;
 }

@@ -5,6 +5,7 @@
 #include "base/err.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define HF_CONF_ENTRIES_MAX 1024u
@@ -20,6 +21,11 @@ void hf_conf_free(struct hf_conf *conf);
 /* The value of `key` in [section]: HOLDFAST_<KEY> of the environment first (upper case,
  * '-' as '_'), then the file; NULL when neither has it.  Borrowed until hf_conf_free. */
 const char *hf_conf_get(const struct hf_conf *conf, const char *section, const char *key);
+
+/* As hf_conf_get, for a key that may stand on several lines: the i-th of them in the file
+ * that has any; the environment's is the only one.  NULL behind the last. */
+const char *hf_conf_get_line(const struct hf_conf *conf, const char *section,
+                             const char *key, size_t i);
 
 /* "64K", "10G", "1024": powers of 1024.  False: not a size, or too large. */
 bool hf_size_parse(const char *text, uint64_t *bytes);

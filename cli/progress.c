@@ -61,15 +61,16 @@ void cli_report_file(const struct cli *cli, const struct cli_progress *progress,
                      const char *path, const struct hf_err *err)
 {
     char clean[8192];
+    char text[4 * sizeof err->msg]; /* it may hold names as well */
 
     cli_progress_clear(progress);
+    (void)hf_escape(err->msg, text, sizeof text);
     if (cli->json) {
         json_t *line = json_pack("{s:i,s:s,s:s}", "schema", CLI_SCHEMA, "message_type",
-                                 "error", "message", err->msg);
+                                 "error", "message", text);
 
         cli_json_path(line, path, strlen(path));
         cli_json_line(line);
     }
-    (void)fprintf(stderr, "holdfast: %s: %s\n", hf_escape(path, clean, sizeof clean),
-                  err->msg);
+    (void)fprintf(stderr, "holdfast: %s: %s\n", hf_escape(path, clean, sizeof clean), text);
 }

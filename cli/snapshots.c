@@ -46,6 +46,7 @@ static void print_json(json_t *list, const struct catalog_entry *e,
     char name[NAME_TEXT_MAX + 40];
     json_t *tags = json_array();
     json_t *paths = json_array();
+    json_t *noted = json_array();
     json_t *object;
 
     catalog_entry_day(e, day, year);
@@ -57,12 +58,17 @@ static void print_json(json_t *list, const struct catalog_entry *e,
 
         if (text != NULL) (void)json_array_append_new(paths, text);
     }
-    object = json_pack("{s:i,s:s,s:s,s:s,s:s,s:o,s:o,s:I,s:I,s:I}", "schema", CLI_SCHEMA,
-                       "id", hf_id_hex(&e->snapshot, hex), "name", name, "time",
+    for (size_t i = 0; i < s->option_count; i++) {
+        json_t *text = json_string(s->options[i]);
+
+        if (text != NULL) (void)json_array_append_new(noted, text);
+    }
+    object = json_pack("{s:i,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:I,s:I,s:I}", "schema",
+                       CLI_SCHEMA, "id", hf_id_hex(&e->snapshot, hex), "name", name, "time",
                        cli_time(e->time_ns, e->utc_offset_s, time), "hostname",
-                       e->host_name, "tags", tags, "paths", paths, "files",
-                       (json_int_t)s->totals.files, "bytes", (json_int_t)s->totals.bytes,
-                       "errors", (json_int_t)s->totals.errors);
+                       e->host_name, "tags", tags, "paths", paths, "options", noted,
+                       "files", (json_int_t)s->totals.files, "bytes",
+                       (json_int_t)s->totals.bytes, "errors", (json_int_t)s->totals.errors);
     (void)json_array_append_new(list, object);
 }
 

@@ -39,6 +39,8 @@ struct snapshot {
     size_t path_count;
     char **tags;
     size_t tag_count;
+    char **options; /* what was left out, as text for people: "exclude=*.o" */
+    size_t option_count;
     struct stream_root root; /* the tree that holds "/" */
     struct snapshot_totals totals;
     bool has_parent;

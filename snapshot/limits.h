@@ -26,10 +26,16 @@
 #define TREE_INLINE_MAX    512u    /* a file this small sits in its entry */
 #define TREE_DEPTH_MAX     2048u   /* nested directories */
 
-#define NAME_TEXT_MAX         256u /* host, user, group names with their NUL */
-#define SNAPSHOT_PATHS_MAX    4096u
-#define SNAPSHOT_TAGS_MAX     64u
-#define SNAPSHOT_SIZE_MAX     524288u /* encoded */
-#define CATALOG_SNAPSHOTS_MAX 100000u
+#define PATTERN_SIZE_MAX  4096u /* one of --exclude and the like */
+#define PATTERN_COUNT_MAX 65536u
+#define PATTERN_FILE_MAX  16777216u /* a file of them */
+
+#define NAME_TEXT_MAX           256u /* host, user, group names with their NUL */
+#define SNAPSHOT_PATHS_MAX      4096u
+#define SNAPSHOT_PATH_BYTES_MAX 262144u /* of all paths together */
+#define SNAPSHOT_OPTIONS_MAX    64u
+#define SNAPSHOT_TAGS_MAX       64u
+#define SNAPSHOT_SIZE_MAX       524288u /* encoded */
+#define CATALOG_SNAPSHOTS_MAX   100000u
 
 #endif

@@ -8,18 +8,46 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* Where the name of n bytes is among the children, or belongs. */
+static size_t place(const struct path_node *node, const char *name, size_t n, bool *found)
+{
+    size_t low = 0;
+    size_t high = node->count;
+
+    *found = false;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const char *other = node->children[middle]->name;
+        int order = strncmp(other, name, n);
+
+        if (order == 0 && other[n] != '\0') order = 1; /* longer */
+        *found = *found || order == 0;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+struct path_node *path_node_find(const struct path_node *node, const char *name)
+{
+    bool found;
+    size_t at;
+
+    if (node == NULL || node->count == 0) return NULL;
+    at = place(node, name, strlen(name), &found);
+    return found ? node->children[at] : NULL;
+}
+
 static struct path_node *child(struct path_node *node, const char *name, size_t n)
 {
     struct path_node **grown;
     struct path_node *made;
-    size_t at = 0;
+    bool found;
+    size_t at = place(node, name, n, &found);
 
-    for (; at < node->count; at++) {
-        int order = strncmp(node->children[at]->name, name, n);
-
-        if (order == 0 && node->children[at]->name[n] == '\0') return node->children[at];
-        if (order > 0 || (order == 0 && node->children[at]->name[n] != '\0')) break;
-    }
+    if (found) return node->children[at];
     grown = hf_grow_array(node->children, &node->capacity, node->count + 1,
                           sizeof(struct path_node *));
     if (grown == NULL) return NULL;

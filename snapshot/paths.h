@@ -9,7 +9,7 @@
 
 struct path_node {
     char *name;
-    bool whole;                  /* everything below; else only the children */
+    bool whole;                  /* a path ends here: everything below */
     struct path_node **children; /* sorted by name */
     size_t count, capacity;
 };
@@ -17,6 +17,8 @@ struct path_node {
 /* Adds an absolute path without ".", ".." or doubled slashes (path_absolute makes one). */
 HF_MUST_CHECK enum hf_code path_node_add(struct path_node *root, const char *path,
                                          struct hf_err *err);
+/* The child of that name, or NULL; of NULL too. */
+struct path_node *path_node_find(const struct path_node *node, const char *name);
 /* Releases what is below; the root struct is the caller's. */
 void path_node_done(struct path_node *root);
 

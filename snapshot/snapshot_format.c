@@ -38,6 +38,7 @@ void snapshot_done(struct snapshot *snapshot)
 {
     free_strings(snapshot->paths, snapshot->path_count);
     free_strings(snapshot->tags, snapshot->tag_count);
+    free_strings(snapshot->options, snapshot->option_count);
     memset(snapshot, 0, sizeof *snapshot);
 }
 
@@ -121,7 +122,7 @@ static void encode(void *arg, struct packer *packer, struct hf_writer *w)
     hf_put_bytes(w, s->set, strlen(s->set));
     put_strings(w, KEY_PATHS, s->paths, s->path_count);
     put_strings(w, KEY_TAGS, s->tags, s->tag_count);
-    put_strings(w, KEY_OPTIONS, NULL, 0);
+    put_strings(w, KEY_OPTIONS, s->options, s->option_count);
     hf_put_key(w, KEY_ROOT);
     packer_put_root(packer, w, e->root->size, e->root->depth, &e->root->chunk);
     hf_put_key(w, KEY_TOTALS);
@@ -151,8 +152,6 @@ static bool parse(const uint8_t *bytes, size_t n, const struct hf_id *block,
 {
     struct hf_reader r = hf_reader_init(bytes, n);
     struct hf_map m = hf_get_header(&r, 32, HF_TYPE_SNAPSHOT, VERSION);
-    char **options = NULL;
-    size_t option_count = 0;
     size_t size;
     const uint8_t *name;
     int64_t key;
@@ -178,8 +177,7 @@ static bool parse(const uint8_t *bytes, size_t n, const struct hf_id *block,
             break;
         case KEY_TAGS: s->tags = get_strings(&r, SNAPSHOT_TAGS_MAX, &s->tag_count); break;
         case KEY_OPTIONS:
-            options = get_strings(&r, SNAPSHOT_TAGS_MAX, &option_count);
-            free_strings(options, option_count);
+            s->options = get_strings(&r, SNAPSHOT_OPTIONS_MAX, &s->option_count);
             break;
         case KEY_ROOT: stream_root_get(&r, &s->root, block); break;
         case KEY_TOTALS: get_totals(&r, &s->totals); break;
