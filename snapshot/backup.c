@@ -7,6 +7,7 @@
 #include "snapshot/fetch.h"
 #include "snapshot/file_read.h"
 #include "snapshot/index.h"
+#include "snapshot/index_rebuild.h"
 #include "snapshot/own_head.h"
 #include "snapshot/parent.h"
 #include "snapshot/paths.h"
@@ -768,6 +769,31 @@ static enum hf_code describe(struct run *run, struct hf_err *err)
     return copy_strings(o->notes, o->note_count, &s->options, &s->option_count, err);
 }
 
+/* An index that was deleted, or never complete, is made again from our own trees. */
+static enum hf_code rebuild_index(struct run *run, struct hf_err *err)
+{
+    const struct index_rebuild rebuild = {.index = run->index,
+                                          .fetcher = run->fetcher,
+                                          .catalog = &run->catalog,
+                                          .cancelled = run->options->cancelled,
+                                          .arg = run->options->arg};
+    struct index_rebuilt done;
+    enum hf_code rc;
+
+    if (run->catalog.count > 0)
+        hf_log(HF_LOG_WARN, "backup",
+               "the index of what is stored is missing; it is made again from %zu "
+               "snapshots",
+               run->catalog.count);
+    rc = index_rebuild(&rebuild, &done, err);
+    if (rc == HF_UNAVAILABLE) {
+        hf_log(HF_LOG_WARN, "backup",
+               "the index is not complete, so some data is stored again: %s", err->msg);
+        return HF_OK;
+    }
+    return rc == HF_OK ? index_complete(run->index, err) : rc;
+}
+
 /* What the last run left, and which blocks have gone since.  A dry run writes nothing: it
  * has no index, and completes no interrupted head. */
 static enum hf_code open_past(struct run *run, struct hf_err *err)
@@ -785,6 +811,7 @@ static enum hf_code open_past(struct run *run, struct hf_err *err)
         if (rc == HF_OK)
             rc = index_open(o->cache_dir, &o->keys->vault, &o->vault->host, &run->index,
                             &fresh, err);
+        if (rc == HF_OK && fresh) rc = rebuild_index(run, err);
         if (rc == HF_OK)
             rc = index_confirm(run->index, o->store, &run->result->blocks_lost, err);
     }

@@ -86,26 +86,29 @@ static int open_env(const char *path, struct index *index, MDB_txn **txn)
     return rc;
 }
 
+static char key_owner[] = "owner";
+static char key_complete[] = "complete";
+
 /* True when the index is this vault's and host's; an empty one is made so. */
 static bool claim(struct index *index, MDB_txn *txn, const struct hf_id *vault,
                   const struct hf_id *host, bool *fresh)
 {
-    static char key_bytes[] = "owner";
     uint8_t want[sizeof VERSION + 2 * HF_ID_SIZE];
-    MDB_val key = {sizeof key_bytes - 1, key_bytes};
+    MDB_val key = {sizeof key_owner - 1, key_owner};
+    MDB_val complete = {sizeof key_complete - 1, key_complete};
     MDB_val value;
     int rc;
 
     memcpy(want, VERSION, sizeof VERSION);
     memcpy(want + sizeof VERSION, vault->b, HF_ID_SIZE);
     memcpy(want + sizeof VERSION + HF_ID_SIZE, host->b, HF_ID_SIZE);
+    *fresh = mdb_get(txn, index->meta, &complete, &value) != 0;
     rc = mdb_get(txn, index->meta, &key, &value);
-    *fresh = rc == MDB_NOTFOUND;
     if (rc == 0)
         return value.mv_size == sizeof want &&
                memcmp(value.mv_data, want, sizeof want) == 0;
     value = (MDB_val){sizeof want, want};
-    return *fresh && mdb_put(txn, index->meta, &key, &value, 0) == 0;
+    return rc == MDB_NOTFOUND && mdb_put(txn, index->meta, &key, &value, 0) == 0;
 }
 
 static void drop_env(struct index *index)
@@ -291,6 +294,23 @@ enum hf_code index_add(struct index *index, struct chunk_ref *refs, size_t count
     }
     rc = mdb_txn_commit(txn);
     return rc == 0 ? HF_OK : fail(err, rc, "commit");
+}
+
+enum hf_code index_complete(struct index *index, struct hf_err *err)
+{
+    MDB_val key = {sizeof key_complete - 1, key_complete};
+    MDB_val value = {0, key_complete};
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(index->env, NULL, 0, &txn);
+
+    if (rc != 0) return fail(err, rc, "begin");
+    rc = mdb_put(txn, index->meta, &key, &value, 0);
+    if (rc == 0) {
+        rc = mdb_txn_commit(txn);
+        return rc == 0 ? HF_OK : fail(err, rc, "commit");
+    }
+    mdb_txn_abort(txn);
+    return fail(err, rc, "add");
 }
 
 static enum hf_code note_lost(struct index *index, const struct hf_id *block,

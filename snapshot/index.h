@@ -18,12 +18,16 @@
 struct index; /* opaque */
 
 /* Opens dir/index-<vault>, making what is missing.  An index that cannot be read, or that
- * belongs to another vault or host, is thrown away and begun anew: *fresh tells. */
+ * belongs to another vault or host, is thrown away and begun anew.  *fresh: it has not been
+ * said to be complete, so it lacks what earlier runs stored (index_rebuild.h). */
 HF_MUST_CHECK enum hf_code index_open(const char *dir, const struct hf_id *vault,
                                       const struct hf_id *host, struct index **index,
                                       bool *fresh, struct hf_err *err);
 /* NULL is allowed.  No call may be in progress. */
 void index_close(struct index *index);
+
+/* Says, durably, that it holds all that there is.  HF_NO_SPACE, HF_IO. */
+HF_MUST_CHECK enum hf_code index_complete(struct index *index, struct hf_err *err);
 
 /* True, and *ref, when the chunk is stored.  Any thread. */
 bool index_find(struct index *index, const struct hf_id *chunk, struct chunk_ref *ref);

@@ -65,6 +65,10 @@ struct stream_cursor *stream_cursor_new(struct fetcher *fetcher, enum frame_role
                                         const struct stream_root *root);
 void stream_cursor_free(struct stream_cursor *cursor);
 
+/* Has fn called with each node that the cursor opens from now on. */
+typedef void stream_node_fn(void *arg, const struct chunk_ref *node);
+void stream_cursor_watch(struct stream_cursor *cursor, stream_node_fn *fn, void *arg);
+
 /* The next whole chunk: its bytes stay valid until the next call; *offset is where it
  * stands in the stream, *block (may be NULL) the block that it is in.  At the end *size
  * is 0.  HF_CORRUPT also when a node's sizes do not add up. */
@@ -72,6 +76,12 @@ HF_MUST_CHECK enum hf_code stream_cursor_next(struct stream_cursor *cursor,
                                               const uint8_t **bytes, size_t *size,
                                               uint64_t *offset, struct hf_id *block,
                                               struct hf_err *err);
+
+/* As stream_cursor_next, but tells where the chunk is instead of reading it; at the end
+ * ref->size is 0. */
+HF_MUST_CHECK enum hf_code stream_cursor_next_ref(struct stream_cursor *cursor,
+                                                  struct chunk_ref *ref, uint64_t *offset,
+                                                  struct hf_err *err);
 
 /* Up to n bytes at `offset` to buf; *got < n only at the end.  Cheap when the offset is in
  * the chunk read last or the one after. */

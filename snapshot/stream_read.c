@@ -26,6 +26,8 @@ struct opened_node {
 
 struct stream_cursor {
     struct fetcher *fetcher;
+    stream_node_fn *on_node; /* or NULL */
+    void *on_node_arg;
     enum frame_role role;
     struct stream_root root;
     struct opened_node nodes[STREAM_DEPTH_MAX]; /* [0] is the root's; `depth` are open */
@@ -60,6 +62,12 @@ void stream_cursor_free(struct stream_cursor *cursor)
     close_nodes(cursor);
     fetched_done(&cursor->chunk);
     free(cursor);
+}
+
+void stream_cursor_watch(struct stream_cursor *cursor, stream_node_fn *fn, void *arg)
+{
+    cursor->on_node = fn;
+    cursor->on_node_arg = arg;
 }
 
 static enum hf_code parse_node(const struct fetched *bytes, const struct hf_id *block,
@@ -115,8 +123,10 @@ static enum hf_code open_node(struct stream_cursor *c, const struct chunk_ref *r
     if (rc != HF_OK) return rc;
     rc = parse_node(&bytes, &ref->frame.block, level, size, &c->nodes[c->depth], err);
     fetched_done(&bytes);
-    if (rc == HF_OK) c->nodes[c->depth++].offset = offset;
-    return rc;
+    if (rc != HF_OK) return rc;
+    c->nodes[c->depth++].offset = offset;
+    if (c->on_node != NULL) c->on_node(c->on_node_arg, ref);
+    return HF_OK;
 }
 
 /* Finds the next chunk's reference, going down and up as needed; size 0 at the end. */
@@ -177,6 +187,22 @@ enum hf_code stream_cursor_next(struct stream_cursor *c, const uint8_t **bytes,
     *size = c->chunk.size;
     *offset = c->chunk_offset;
     if (block != NULL) *block = ref.frame.block;
+    return HF_OK;
+}
+
+enum hf_code stream_cursor_next_ref(struct stream_cursor *c, struct chunk_ref *ref,
+                                    uint64_t *offset, struct hf_err *err)
+{
+    uint64_t size;
+    enum hf_code rc = next_ref(c, ref, &size, offset, err);
+
+    if (rc != HF_OK || size == 0) {
+        ref->size = 0;
+        return rc;
+    }
+    if (ref->size != size)
+        return hf_fail(err, HF_CORRUPT, "stream: a chunk of %u bytes, want %llu", ref->size,
+                       (unsigned long long)size);
     return HF_OK;
 }
 
