@@ -298,6 +298,82 @@ static void without_parent_chunks_are_found_again(void **state)
     expect_restored(f, "latest", f->source);
 }
 
+static uint64_t read_anew(struct fixture *f)
+{
+    const char *const paths[] = {f->source};
+    const struct backup_options o = {.store = f->store,
+                                     .vault = &f->vault,
+                                     .keys = &f->keys,
+                                     .state_fd = f->state_fd,
+                                     .cache_dir = f->cache,
+                                     .paths = paths,
+                                     .path_count = 1,
+                                     .time_ns = f->clock_ns += 1000000000,
+                                     .level = 1,
+                                     .force = true};
+    struct backup_result result;
+    struct hf_err err;
+    uint64_t stored;
+
+    if (backup_run(&o, &result, &err) != HF_OK) fail_msg("backup: %s", err.msg);
+    stored = result.stored.bytes_stored;
+    backup_result_done(&result);
+    return stored;
+}
+
+/* Large and small files, and one of so many chunks that it has nodes. */
+static void make_varied(struct fixture *f)
+{
+    char name[700];
+
+    tree_make(f->source, 21);
+    (void)snprintf(name, sizeof name, "%s/large", f->source);
+    tree_write_file(name, 23, 9000000);
+}
+
+static void a_deleted_index_is_made_again(void **state)
+{
+    struct fixture *f = *state;
+    struct backup_result result;
+    char name[700];
+
+    make_varied(f);
+    backup_ok(f, &result);
+    backup_result_done(&result);
+    (void)snprintf(name, sizeof name, "%s/second-day", f->source);
+    tree_write_file(name, 25, 3000000);
+    backup_ok(f, &result);
+    backup_result_done(&result);
+    assert_int_equal(unlink(name), 0); /* only the older snapshot refers to it */
+    backup_ok(f, &result);
+    backup_result_done(&result);
+
+    test_dir_remove(strdup(f->cache));
+    assert_int_equal(mkdir(f->cache, 0755), 0);
+    tree_write_file(name, 25, 3000000);
+    assert_true(read_anew(f) <= 2 * BLOCK_SIZE_MIN); /* a block of trees */
+    expect_restored(f, "latest", f->source);
+}
+
+static void a_moved_file_costs_no_data(void **state)
+{
+    struct fixture *f = *state;
+    struct backup_result result;
+    char from[700];
+    char to[700];
+
+    make_varied(f);
+    backup_ok(f, &result);
+    backup_result_done(&result);
+    (void)snprintf(from, sizeof from, "%s/large", f->source);
+    (void)snprintf(to, sizeof to, "%s/moved", f->source);
+    assert_int_equal(rename(from, to), 0);
+    backup_ok(f, &result);
+    assert_true(result.stored.bytes_stored <= 2 * BLOCK_SIZE_MIN);
+    backup_result_done(&result);
+    expect_restored(f, "latest", f->source);
+}
+
 static void a_small_night_stores_little_more_than_its_data(void **state)
 {
     struct fixture *f = *state;
@@ -483,6 +559,8 @@ int main(void)
             a_file_that_grows_while_it_is_read_is_kept_and_read_again, setup, teardown),
         cmocka_unit_test_setup_teardown(without_parent_chunks_are_found_again, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_deleted_index_is_made_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_moved_file_costs_no_data, setup, teardown),
         cmocka_unit_test_setup_teardown(a_small_night_stores_little_more_than_its_data,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_store_that_fails_leaves_the_previous_head, setup,
