@@ -57,7 +57,7 @@ struct data_lane {
     pthread_cond_t idle;   /* a batch came back */
     struct batch *batches[BATCHES_MAX];
     size_t batch_count, batch_max, batches_out; /* idle, allowed, with reader and workers */
-    struct bench *benches[WORKERS_MAX];
+    struct bench *benches[WORKERS_MAX + 1];     /* and the reader's own */
     size_t bench_count;
     struct packed_block *open[TAIL_OPEN_MAX];
     size_t open_count;
@@ -177,8 +177,10 @@ static bool sort_chunks(struct batch *b, struct data_lane_totals *totals)
 
         b->chunks[i].next = 0;
         if (b->hits[i].found || other != NULL) totals->chunks_known++;
-        if (b->hits[i].found) {
-            pending_chunk_settle_known(chunk, &b->hits[i].ref);
+        if (b->hits[i].found && b->hits[i].parts > 1) {
+            ok = pending_chunk_settle_parts(chunk, b->hits[i].refs, b->hits[i].parts);
+        } else if (b->hits[i].found) {
+            pending_chunk_settle_known(chunk, &b->hits[i].refs[0]);
         } else if (other != NULL) {
             pending_chunk_settle_same(chunk, other);
         } else {
@@ -440,15 +442,35 @@ enum hf_code data_lane_cut(struct data_lane *lane, size_t n, struct packed *out)
 
 enum hf_code data_lane_finish(struct data_lane *lane)
 {
-    struct packed_block *open[TAIL_OPEN_MAX];
-    size_t count;
+    struct block_writer *writer = lane->config.writer;
+    struct bench *bench = take_bench(lane);
+    uint8_t *plain = malloc(FRAME_PLAIN_MAX);
+    struct divider divider = {.frame_kdf = lane->config.keys->frame_kdf,
+                              .level = lane->config.level,
+                              .table = lane->config.table,
+                              .plain = plain};
+    struct tail_divided divided = {.count = 0};
+    struct hf_err err;
 
     hand_over(lane);
     hf_pool_wait(lane->pool);
-    count = lane->open_count;
-    memcpy(open, lane->open, sizeof open);
-    lane->open_count = 0;
-    return tail_blocks_submit(lane->config.writer, open, count);
+    if (bench == NULL || plain == NULL) {
+        (void)block_writer_no_memory(writer);
+    } else {
+        divider.framer = bench->framer;
+        divider.sealed = bench->body;
+        if (tail_blocks_submit(writer, &divider, lane->open, lane->open_count, &divided) ==
+            HF_OK)
+            (void)block_writer_wait(writer);
+        lane->open_count = 0;
+        if (failed(lane) == HF_OK && lane->config.index != NULL &&
+            tail_divided_note(&divided, lane->config.index, &err) != HF_OK)
+            (void)block_writer_fail(writer, &err);
+        tail_divided_drop(&divided, writer);
+    }
+    if (bench != NULL) give_bench(lane, bench);
+    free(plain);
+    return failed(lane);
 }
 
 struct data_lane_totals data_lane_totals(struct data_lane *lane)

@@ -49,9 +49,8 @@ uint8_t *data_lane_room(struct data_lane *lane, size_t have, size_t *room);
 HF_MUST_CHECK enum hf_code data_lane_cut(struct data_lane *lane, size_t n,
                                          struct packed *out);
 
-/* Has all chunks packed and all blocks submitted, the last ones in smaller sizes (tail.h).
- */
-HF_MUST_CHECK enum hf_code data_lane_finish(struct data_lane *lane);
+/* Has all chunks packed and all blocks stored, the last ones in smaller sizes (tail.h). */
+enum hf_code data_lane_finish(struct data_lane *lane);
 
 struct data_lane_totals data_lane_totals(struct data_lane *lane);
 

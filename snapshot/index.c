@@ -32,7 +32,7 @@ struct index {
 };
 
 struct value {
-    uint8_t bytes[REFERENCE_ENCODED_MAX + CHECK_SIZE];
+    uint8_t bytes[INDEX_PARTS_MAX * REFERENCE_ENCODED_MAX + CHECK_SIZE];
     size_t size;
 };
 
@@ -56,18 +56,24 @@ static void checksum(const struct hf_id *chunk, const uint8_t *bytes, size_t n,
     memcpy(out, sum.b, CHECK_SIZE);
 }
 
-static bool decode(const struct hf_id *chunk, const MDB_val *v, struct chunk_ref *ref)
+/* One reference, which then is the chunk's, or several: of the parts it is stored as. */
+static bool decode(const struct hf_id *chunk, const MDB_val *v, struct index_hit *hit)
 {
     const uint8_t *bytes = v->mv_data;
     uint8_t want[CHECK_SIZE];
     struct hf_reader r;
 
+    hit->found = false;
+    hit->parts = 0;
     if (v->mv_size < CHECK_SIZE) return false;
     checksum(chunk, bytes, v->mv_size - CHECK_SIZE, want);
     if (memcmp(want, bytes + v->mv_size - CHECK_SIZE, CHECK_SIZE) != 0) return false;
     r = hf_reader_init(bytes, v->mv_size - CHECK_SIZE);
-    chunk_ref_get(&r, ref, NULL);
-    return hf_reader_done(&r) && hf_id_equal(&ref->id, chunk);
+    while (hf_reader_left(&r) > 0 && hf_reader_ok(&r) && hit->parts < INDEX_PARTS_MAX)
+        chunk_ref_get(&r, &hit->refs[hit->parts++], NULL);
+    hit->found = hf_reader_done(&r) && hit->parts > 0 &&
+                 (hit->parts > 1 || hf_id_equal(&hit->refs[0].id, chunk));
+    return hit->found;
 }
 
 /* Opens the environment and its tables in a transaction; an error of LMDB, or 0. */
@@ -204,23 +210,20 @@ static void give_reader(struct index *index, MDB_txn *txn)
     if (txn != NULL) mdb_txn_abort(txn);
 }
 
-static bool find(const struct index *index, MDB_txn *txn, struct hf_id id,
-                 struct chunk_ref *ref)
-{
-    MDB_val key = {sizeof id.b, id.b};
-    MDB_val value;
-
-    return mdb_get(txn, index->chunks, &key, &value) == 0 && decode(&id, &value, ref);
-}
-
 void index_find_many(struct index *index, const struct hf_id *ids, size_t count,
                      struct index_hit *hits)
 {
     MDB_txn *txn = take_reader(index);
 
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        struct hf_id id = ids[i];
+        MDB_val key = {sizeof id.b, id.b};
+        MDB_val value;
+
         hits[i].found = txn != NULL && /* it is only a cache */
-                        find(index, txn, ids[i], &hits[i].ref);
+                        mdb_get(txn, index->chunks, &key, &value) == 0 &&
+                        decode(&id, &value, &hits[i]);
+    }
     if (txn != NULL) give_reader(index, txn);
 }
 
@@ -229,21 +232,23 @@ bool index_find(struct index *index, const struct hf_id *chunk, struct chunk_ref
     struct index_hit hit;
 
     index_find_many(index, chunk, 1, &hit);
-    if (hit.found) *ref = hit.ref;
-    return hit.found;
+    if (!hit.found || hit.parts > 1) return false;
+    *ref = hit.refs[0];
+    return true;
 }
 
-static int put_row(struct index *index, MDB_txn *txn, const struct chunk_ref *from)
+static int put_row(struct index *index, MDB_txn *txn, struct hf_id chunk,
+                   const struct chunk_ref *refs, size_t count)
 {
-    struct chunk_ref ref = *from;
     struct value v;
-    struct hf_writer w = hf_writer_init(v.bytes, REFERENCE_ENCODED_MAX);
-    MDB_val key = {sizeof ref.id.b, ref.id.b};
+    struct hf_writer w = hf_writer_init(v.bytes, INDEX_PARTS_MAX * REFERENCE_ENCODED_MAX);
+    MDB_val key = {sizeof chunk.b, chunk.b};
     MDB_val value;
 
-    chunk_ref_put(&w, &ref, false);
+    for (size_t i = 0; i < count; i++)
+        chunk_ref_put(&w, &refs[i], false);
     v.size = hf_writer_size(&w);
-    checksum(&ref.id, v.bytes, v.size, v.bytes + v.size);
+    checksum(&chunk, v.bytes, v.size, v.bytes + v.size);
     value = (MDB_val){v.size + CHECK_SIZE, v.bytes};
     return mdb_put(txn, index->chunks, &key, &value, 0);
 }
@@ -276,7 +281,7 @@ static int put_all(struct index *index, MDB_txn *txn, struct chunk_ref *refs, si
     }
     if (count > 1) qsort(refs, count, sizeof *refs, compare_refs);
     for (size_t i = 0; rc == 0 && i < count; i++)
-        rc = put_row(index, txn, &refs[i]);
+        rc = put_row(index, txn, refs[i].id, &refs[i], 1);
     return rc;
 }
 
@@ -294,6 +299,23 @@ enum hf_code index_add(struct index *index, struct chunk_ref *refs, size_t count
     }
     rc = mdb_txn_commit(txn);
     return rc == 0 ? HF_OK : fail(err, rc, "commit");
+}
+
+enum hf_code index_add_parts(struct index *index, const struct hf_id *chunk,
+                             const struct chunk_ref *parts, size_t count,
+                             struct hf_err *err)
+{
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(index->env, NULL, 0, &txn);
+
+    if (rc != 0) return fail(err, rc, "begin");
+    rc = put_row(index, txn, *chunk, parts, count);
+    if (rc == 0) {
+        rc = mdb_txn_commit(txn);
+        return rc == 0 ? HF_OK : fail(err, rc, "commit");
+    }
+    mdb_txn_abort(txn);
+    return fail(err, rc, "add");
 }
 
 enum hf_code index_complete(struct index *index, struct hf_err *err)
@@ -337,6 +359,14 @@ static enum hf_code ask(struct index *index, struct block_store *store,
     return rc;
 }
 
+static bool refers_to_lost(const struct index *index, const struct index_hit *hit)
+{
+    for (size_t i = 0; i < hit->parts; i++) {
+        if (index_block_lost(index, &hit->refs[i].frame.block)) return true;
+    }
+    return false;
+}
+
 /* Takes every row out of `table` whose block is lost. */
 static int remove_lost(struct index *index, MDB_txn *txn, MDB_dbi table, bool of_chunks)
 {
@@ -347,15 +377,14 @@ static int remove_lost(struct index *index, MDB_txn *txn, MDB_dbi table, bool of
 
     if (rc != 0) return rc;
     while ((rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
-        struct chunk_ref ref;
+        struct index_hit hit;
         struct hf_id id;
         bool gone;
 
         if (key.mv_size != sizeof id.b) continue;
         memcpy(id.b, key.mv_data, sizeof id.b);
-        gone = of_chunks
-                   ? !decode(&id, &value, &ref) || index_block_lost(index, &ref.frame.block)
-                   : index_block_lost(index, &id);
+        gone = of_chunks ? !decode(&id, &value, &hit) || refers_to_lost(index, &hit)
+                         : index_block_lost(index, &id);
         if (gone) rc = mdb_cursor_del(cursor, 0);
         if (rc != 0) break;
     }

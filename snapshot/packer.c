@@ -72,7 +72,7 @@ enum hf_code packer_add(struct packer *p, const uint8_t *bytes, size_t n,
 
 enum hf_code packer_finish_data(struct packer *p, struct hf_err *err)
 {
-    if (data_lane_finish(p->data) == HF_OK) (void)block_writer_wait(p->writer);
+    (void)data_lane_finish(p->data);
     return result(p, err);
 }
 

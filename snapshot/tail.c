@@ -26,30 +26,55 @@ static bool fit(const struct tail *tail, const uint32_t *sizes, size_t count,
     return true;
 }
 
+/* Combination `code` of up to three size classes; false: not a falling one. */
+static bool combination(size_t code, struct tail *t)
+{
+    const size_t c[TAIL_BLOCKS_MAX] = {code % SIZE_CLASSES,
+                                       code / SIZE_CLASSES % (SIZE_CLASSES + 1),
+                                       code / SIZE_CLASSES / (SIZE_CLASSES + 1)};
+
+    memset(t, 0, sizeof *t);
+    if (c[1] > c[0] + 1 || c[2] > c[1]) return false; /* 0 stands for none */
+    t->sizes[t->count++] = (size_t)BLOCK_SIZE_MIN << c[0];
+    if (c[1] > 0) t->sizes[t->count++] = (size_t)BLOCK_SIZE_MIN << (c[1] - 1);
+    if (c[2] > 0) t->sizes[t->count++] = (size_t)BLOCK_SIZE_MIN << (c[2] - 1);
+    for (size_t i = 0; i < t->count; i++)
+        t->total += t->sizes[i];
+    return true;
+}
+
+static bool better(const struct tail *t, const struct tail *best)
+{
+    return t->total < best->total || (t->total == best->total && t->count < best->count);
+}
+
+#define COMBINATIONS (SIZE_CLASSES * (SIZE_CLASSES + 1) * (SIZE_CLASSES + 1))
+
 struct tail tail_choose(const uint32_t *sizes, size_t count, unsigned char *where,
                         unsigned char *trial)
 {
     struct tail best = {.sizes = {BLOCK_SIZE_MAX}, .count = 1, .total = BLOCK_SIZE_MAX};
 
     memset(where, 0, count);
-    for (size_t code = 0; code < SIZE_CLASSES * (SIZE_CLASSES + 1) * (SIZE_CLASSES + 1);
-         code++) {
-        size_t c[TAIL_BLOCKS_MAX] = {code % SIZE_CLASSES,
-                                     code / SIZE_CLASSES % (SIZE_CLASSES + 1), 0};
-        struct tail t = {0};
+    for (size_t code = 0; code < COMBINATIONS; code++) {
+        struct tail t;
 
-        c[2] = code / SIZE_CLASSES / (SIZE_CLASSES + 1);
-        if (c[1] > c[0] + 1 || c[2] > c[1]) continue; /* falling; 0 stands for none */
-        t.sizes[t.count++] = (size_t)BLOCK_SIZE_MIN << c[0];
-        if (c[1] > 0) t.sizes[t.count++] = (size_t)BLOCK_SIZE_MIN << (c[1] - 1);
-        if (c[2] > 0) t.sizes[t.count++] = (size_t)BLOCK_SIZE_MIN << (c[2] - 1);
-        for (size_t i = 0; i < t.count; i++)
-            t.total += t.sizes[i];
-        if (t.total > best.total || (t.total == best.total && t.count >= best.count))
-            continue;
+        if (!combination(code, &t) || !better(&t, &best)) continue;
         if (!fit(&t, sizes, count, trial)) continue;
         best = t;
         memcpy(where, trial, count);
+    }
+    return best;
+}
+
+struct tail tail_ideal(size_t bytes)
+{
+    struct tail best = {.sizes = {BLOCK_SIZE_MAX}, .count = 1, .total = BLOCK_SIZE_MAX};
+
+    for (size_t code = 0; code < COMBINATIONS; code++) {
+        struct tail t;
+
+        if (combination(code, &t) && t.total >= bytes && better(&t, &best)) best = t;
     }
     return best;
 }

@@ -1,5 +1,5 @@
-/* tail.h - the last data block of a run, divided among smaller size classes
- * (docs/design.md section 5, Block).  Pure. */
+/* tail.h - what is left for the last data blocks of a run, divided among smaller size
+ * classes (docs/design.md section 5, Block).  Pure. */
 #ifndef HOLDFAST_SNAPSHOT_TAIL_H
 #define HOLDFAST_SNAPSHOT_TAIL_H
 
@@ -18,5 +18,8 @@ struct tail {
  * `trial` is room for `count` more. */
 struct tail tail_choose(const uint32_t *sizes, size_t count, unsigned char *where,
                         unsigned char *trial);
+
+/* The cheapest choice for `bytes` (at most BLOCK_SIZE_MAX) that can be divided anywhere. */
+struct tail tail_ideal(size_t bytes);
 
 #endif

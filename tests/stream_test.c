@@ -70,8 +70,10 @@ static enum hf_code tree_write(struct packer *packer, struct tree_item *items, s
     stream_writer_init(&chunks, packer);
     for (size_t at = 0; rc == HF_OK && at < count;) {
         size_t n = tree_group(items + at, count - at, true);
+        bool ready;
 
-        assert_true(tree_items_ready(packer, items + at, n));
+        assert_int_equal(tree_items_settle(packer, items + at, n, &ready, err), HF_OK);
+        assert_true(ready);
         rc = tree_write_group(packer, items + at, n, &chunks, err);
         at += n;
     }
