@@ -340,10 +340,11 @@ static enum hf_code visit_other(struct run *run, struct level *level, const char
     size_t item;
     enum hf_code rc = HF_OK;
 
-    if (entry->type == TREE_SYMLINK) {
+    if (entry->type == TREE_SYMLINK && same) {
+        entry->target = old->target;
+    } else if (entry->type == TREE_SYMLINK) {
         rc = read_target(level, name, target, entry, err);
         if (rc != HF_OK) return give_up(run, level, node, err);
-        same = same && tree_name_compare(entry->target, old->target) == 0;
     }
     if (run->build != NULL) {
         if (same)
@@ -525,18 +526,20 @@ static enum hf_code visit_dir(struct run *run, struct level *level, const char *
         scope.all = false;
     if (same)
         adopt(entry, old);
+    else if (rc != HF_OK)
+        entry->changed = true; /* the next run looks again */
     else if (run->build != NULL)
         read_xattrs(run, level, name, entry);
     if (!same && fd >= 0) walk_read_flags(fd, entry);
     run->result->counts.totals.dirs++;
     note(run, same ? BACKUP_UNCHANGED : old == NULL ? BACKUP_NEW : BACKUP_CHANGED);
-    if (rc == HF_OK && is_empty(&scope)) {
-        if (fd >= 0) (void)close(fd);
-        return add_empty_dir(run, level, entry, same && old->stream.size == 0, err);
-    }
     if (rc != HF_OK) {
         report(run, err);
         return add_empty_dir(run, level, entry, false, err);
+    }
+    if (is_empty(&scope)) {
+        if (fd >= 0) (void)close(fd);
+        return add_empty_dir(run, level, entry, same && old->stream.size == 0, err);
     }
     if (run->build != NULL) rc = build_dir_add(level->dir, entry, same, &item, err);
     if (rc != HF_OK) {
@@ -545,14 +548,12 @@ static enum hf_code visit_dir(struct run *run, struct level *level, const char *
     }
     rc = open_level(run, fd, &scope, item, old, err);
     if (rc == HF_OK || rc == HF_NO_MEMORY) return rc;
-    report(run, err); /* its entry stays, empty */
-    if (run->build != NULL) {
+    if (run->build != NULL) { /* its entry stays, empty */
         struct stream_packed empty = {0};
 
         build_dir_set_stream(level->dir, item, &empty);
     }
-    mark_changed(level);
-    return HF_OK;
+    return give_up(run, level, node, err);
 }
 
 /* Directories are asked for by scope_of, where PATHs may be below them. */
@@ -841,8 +842,10 @@ static enum hf_code read_stdin(struct run *run, struct hf_err *err)
                                     .reader = &run->reader,
                                     .owners = run->owners,
                                     .totals = &run->result->counts.totals};
+    enum hf_code rc = stdin_file_add(&file, err);
 
-    return stdin_file_add(&file, err);
+    run->result->counts.entries[BACKUP_NEW] = file.totals->files + file.totals->dirs;
+    return rc;
 }
 
 /* Trees, snapshot and catalog are complete in the store when this returns HF_OK. */

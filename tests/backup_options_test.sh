@@ -94,6 +94,7 @@ hf restore -t "$scratch/out" latest 2>/dev/null
 # Between two snapshots of files it does not make the second one read all again.
 expect 0 "" hf backup --json "$data"
 [ "$(field files_unmodified)" = 8 ] && ok "the parent is the one of the same paths" || bad "unmodified: $(field files_unmodified)"
+expect 1 "stdin: read" hf backup --stdin <"$data"
 expect 2 "name no paths" hf backup --stdin "$data"
 expect 2 "without --stdin" hf backup --stdin-filename x "$data"
 expect 2 "no name for a file" hf backup --stdin --stdin-filename a/../b
