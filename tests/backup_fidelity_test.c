@@ -8,6 +8,7 @@
 #include "snapshot/backup.h"
 #include "snapshot/fetch.h"
 #include "snapshot/tree.h"
+#include "snapshot/walk_links.h"
 #include "snapshot/xattrs.h"
 
 #include <errno.h>
@@ -477,6 +478,30 @@ static void names_of_one_inode_are_one_group(void **state)
     assert_int_equal(group_of(f, f->source, "x0"), 0);
 }
 
+/* A remount, or a snapshot of the volume, changes st_dev and nothing else. */
+static void devices_count_in_the_order_of_the_walk(void **state)
+{
+    struct walk_links monday = {0};
+    struct walk_links tuesday = {0};
+
+    (void)state;
+    walk_links_meet(&monday, 64769);
+    walk_links_meet(&monday, 42);
+    walk_links_meet(&monday, 64769);
+    walk_links_meet(&tuesday, 64771);
+    walk_links_meet(&tuesday, 7);
+    assert_int_equal(walk_links_group(&monday, 64769, 5), 5);
+    assert_int_equal(walk_links_group(&tuesday, 64771, 5), 5);
+    assert_int_equal(walk_links_group(&monday, 42, 5), walk_links_group(&tuesday, 7, 5));
+    assert_int_not_equal(walk_links_group(&monday, 42, 5), 5);
+    assert_int_not_equal(walk_links_group(&monday, 42, 5),
+                         walk_links_group(&monday, 42, 6));
+    assert_int_not_equal(walk_links_group(&monday, 42, (uint64_t)1 << 48), 0);
+    assert_int_equal(walk_links_group(&monday, 43, 5), 0); /* not met */
+    walk_links_done(&monday);
+    walk_links_done(&tuesday);
+}
+
 static void devices_and_sockets_are_saved_unopened(void **state)
 {
     struct fixture *f = *state;
@@ -803,12 +828,18 @@ static void what_may_not_be_read_is_named(void **state)
 {
     struct fixture *f = *state;
     struct seen s;
+    struct pattern_set *set = pattern_set_new();
+    struct hf_err err;
     uid_t me = geteuid();
 
+    assert_int_equal(pattern_set_add(set, "hidden", 0, "test", &err), HF_OK);
     write_at(at(f, "open"), "content");
     write_at(at(f, "closed"), "content");
     assert_int_equal(mkdir(at(f, "locked"), 0755), 0);
     write_at(at(f, "locked/inner"), "content");
+    assert_int_equal(mkdir(at(f, "dim"), 0755), 0); /* may be listed, and no more */
+    write_at(at(f, "dim/hidden"), "content");
+    assert_int_equal(chmod(at(f, "dim"), 0444), 0);
     assert_int_equal(chmod(at(f, "closed"), 0), 0);
     assert_int_equal(chmod(at(f, "locked"), 0), 0);
     if (is_root()) { /* who may read all: somebody else asks */
@@ -820,9 +851,14 @@ static void what_may_not_be_read_is_named(void **state)
         assert_int_equal(seteuid(65534), 0);
     }
     backup_ok(f);
-    assert_int_equal(seteuid(me), 0);
+    assert_int_equal(f->errors, 3);
+    assert_int_equal(f->result.counts.totals.errors, 3);
+    /* What is left out need not even be looked at. */
+    f->extra.selection.exclude = set;
+    backup_ok(f);
     assert_int_equal(f->errors, 2);
-    assert_int_equal(f->result.counts.totals.errors, 2);
+    f->extra.selection.exclude = NULL;
+    assert_int_equal(seteuid(me), 0);
     assert_true(is_there(f, "open"));
     assert_false(is_there(f, "closed"));
     assert_false(is_there(f, "locked/inner"));
@@ -830,10 +866,13 @@ static void what_may_not_be_read_is_named(void **state)
     assert_int_equal(s.entry->stream.size, 0);
     seen_done(&s);
     assert_int_equal(chmod(at(f, "locked"), 0700), 0);
+    assert_int_equal(chmod(at(f, "dim"), 0700), 0);
     assert_int_equal(chmod(at(f, "closed"), 0600), 0);
     backup_clean(f);
     assert_true(is_there(f, "closed"));
     assert_true(is_there(f, "locked/inner"));
+    assert_true(is_there(f, "dim/hidden"));
+    pattern_set_free(set);
 }
 
 /* ---- selections ---- */
@@ -900,6 +939,7 @@ int main(void)
         TEST(what_is_unchanged_costs_nothing),
         TEST(inode_flags_are_kept),
         TEST(names_of_one_inode_are_one_group),
+        cmocka_unit_test(devices_count_in_the_order_of_the_walk),
         TEST(devices_and_sockets_are_saved_unopened),
         TEST(names_are_raw_bytes),
         TEST(times_and_owners_are_far_apart),
