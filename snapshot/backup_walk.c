@@ -582,8 +582,8 @@ static enum hf_code leave(struct walker *w, struct hf_err *err)
     enum hf_code rc;
 
     w->path[level->path_size] = '\0';
-    if (level->old != NULL && find_old(w, level, beyond) != NULL) mark_changed(level);
-    if (level->old != NULL) mark_changed(level);
+    if (level->old != NULL) (void)find_old(w, level, beyond);
+    if (level->old != NULL) mark_changed(level); /* there are names behind that one */
     w->top = level->up;
     level_free(level);
     if (dir == NULL) return HF_OK;

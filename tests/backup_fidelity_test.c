@@ -314,6 +314,8 @@ static void attributes_of_every_type_are_kept(void **state)
 
     test_random_bytes(&seed, bytes, sizeof bytes);
     write_at(at(f, "file"), "content");
+    write_at(at(f, "same"), "content");
+    set_xattr(at(f, "same"), "user.same", "x", 1);
     assert_int_equal(mkdir(at(f, "dir"), 0700), 0);
     assert_int_equal(symlink("nowhere", at(f, "link")), 0);
     assert_int_equal(mkfifo(at(f, "fifo"), 0600), 0);
@@ -340,6 +342,9 @@ static void attributes_of_every_type_are_kept(void **state)
     backup_clean(f);
     expect_xattrs(f, "file", is_root() ? 4 : 2);
     expect_xattrs(f, "dir", 3);
+    expect_xattrs(f, "link", is_root() ? 1 : 0); /* taken over */
+    expect_xattrs(f, "fifo", is_root() ? 1 : 0);
+    expect_xattrs(f, "same", 1);
     f->extra.force = true;
     backup_clean(f);
     expect_xattrs(f, "dir", 3);
@@ -414,6 +419,7 @@ static void inode_flags_are_kept(void **state)
     set_flags(at(f, "dir"), 0);
     backup_clean(f);
     expect_flags(f, "dir", 0);
+    expect_flags(f, "file", FS_NODUMP_FL | FS_NOATIME_FL);
 }
 
 static uint64_t group_of(struct fixture *f, const char *dir, const char *name)
@@ -574,6 +580,12 @@ static void names_are_raw_bytes(void **state)
     s = see_in(f, "target");
     assert_int_equal(s.entry->target.size, strlen(target));
     seen_done(&s);
+    write_at(at(f, "\xff\xff\xff"), "the last name of all");
+    backup_clean(f);
+    assert_true(is_there(f, "\xff\xff\xff"));
+    assert_int_equal(unlink(at(f, "\xff\xff\xff")), 0);
+    backup_clean(f);
+    assert_false(is_there(f, "\xff\xff\xff"));
 }
 
 static void times_and_owners_are_far_apart(void **state)
