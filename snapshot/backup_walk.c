@@ -38,8 +38,21 @@ struct level {
     size_t depth;
 };
 
+/* An entry that is being looked at. */
+struct visit {
+    struct level *level; /* that it is in */
+    const char *name;
+    struct path_node *node; /* the PATHs at and below it; NULL: none */
+    struct tree_entry entry;
+    struct walk_facts facts;
+    const struct tree_entry *old; /* in the parent snapshot, or NULL */
+    bool same;                    /* as there, as far as stat tells */
+    uint8_t target[TREE_TARGET_MAX + 1];
+};
+
 struct walker {
     struct backup_walk in;
+    struct visit visit;
     struct walk_links links;
     struct xattr_buffer xattrs;
     char path[PATH_BYTES_MAX];
@@ -149,155 +162,160 @@ static bool stream_safe(struct walker *w, const struct stream_root *root)
 
 /* What stat does not tell.  An entry without its attributes is tried again by the next
  * run. */
-static void read_xattrs(struct walker *w, struct level *level, const char *name,
-                        struct tree_entry *entry)
+static void read_xattrs(struct walker *w, struct visit *v)
 {
     struct hf_err err;
-    enum hf_code rc = xattrs_read(&w->xattrs, level->fd, name, &entry->xattrs, &err);
+    enum hf_code rc =
+        xattrs_read(&w->xattrs, v->level->fd, v->name, &v->entry.xattrs, &err);
 
     if (rc == HF_OK || rc == HF_NOT_FOUND) return;
-    entry->changed = true;
+    v->entry.changed = true;
     report(w, &err);
 }
 
-static enum hf_code look(struct walker *w, struct level *level, const char *name,
-                         struct tree_entry *entry, struct walk_facts *facts,
+static enum hf_code look(struct walker *w, struct visit *v, struct tree_entry *entry,
                          struct hf_err *err)
 {
-    enum hf_code rc = walk_look(level->fd, name, w->in.owners, entry, facts, err);
+    enum hf_code rc = walk_look(v->level->fd, v->name, w->in.owners, entry, &v->facts, err);
 
     if (rc != HF_OK) return rc;
-    walk_links_meet(&w->links, facts->device);
-    if (entry->type != TREE_DIR && facts->links > 1)
-        entry->link_group = walk_links_group(&w->links, facts->device, entry->inode);
-    entry->name = (struct span){(const uint8_t *)name, strlen(name)};
+    walk_links_meet(&w->links, v->facts.device);
+    if (entry->type != TREE_DIR && v->facts.links > 1)
+        entry->link_group = walk_links_group(&w->links, v->facts.device, entry->inode);
+    entry->name = (struct span){(const uint8_t *)v->name, strlen(v->name)};
     return HF_OK;
 }
 
 /* An entry cannot be saved.  That it has vanished meanwhile is no error, unless it was
  * asked for by its path. */
-static enum hf_code give_up(struct walker *w, struct level *level,
-                            const struct path_node *node, const struct hf_err *err)
+static enum hf_code give_up(struct walker *w, const struct visit *v,
+                            const struct hf_err *err)
 {
-    if (err->code != HF_NOT_FOUND || node != NULL) report(w, err);
-    mark_changed(level);
+    if (err->code != HF_NOT_FOUND || v->node != NULL) report(w, err);
+    mark_changed(v->level);
     return HF_OK;
+}
+
+static enum backup_change change_of(const struct visit *v)
+{
+    if (v->same) return BACKUP_UNCHANGED;
+    return v->old == NULL ? BACKUP_NEW : BACKUP_CHANGED;
 }
 
 /* ---- files ---- */
 
-static void count_file(struct walker *w, const struct tree_entry *entry,
-                       enum backup_change change)
+static void count_file(struct walker *w, const struct visit *v)
 {
     struct backup_counts *counts = &w->in.result->counts;
 
     counts->totals.files++;
-    counts->totals.bytes += entry->size;
-    if (change == BACKUP_UNCHANGED)
+    counts->totals.bytes += v->entry.size;
+    if (v->same)
         counts->files_unchanged++;
     else
-        counts->bytes_changed += entry->size;
-    note(w, change);
+        counts->bytes_changed += v->entry.size;
+    note(w, change_of(v));
 }
 
-/* Reads a file, once more if it changed meanwhile, and adds its entry. */
-static enum hf_code add_file(struct walker *w, struct level *level, const char *name,
-                             const struct path_node *node, struct tree_entry *entry,
-                             const struct tree_entry *old, struct hf_err *err)
+/* Reads the content once into the writer, or into the entry if it is small. */
+static enum hf_code read_once(struct walker *w, struct visit *v,
+                              struct stream_writer *writer, bool *fatal, struct hf_err *err)
+{
+    int fd;
+    enum hf_code rc;
+
+    stream_writer_done(writer);
+    stream_writer_init(writer, w->in.packer);
+    rc = walk_open_file(v->level->fd, v->name, &fd, err);
+    if (rc != HF_OK) return rc;
+    walk_read_flags(fd, &v->entry);
+    rc = file_reader_read(w->in.reader, fd, &v->entry, writer, fatal, err);
+    (void)close(fd);
+    return rc;
+}
+
+/* Reads the content, once more if it changed meanwhile. */
+static enum hf_code read_file(struct walker *w, struct visit *v,
+                              struct stream_writer *writer, bool *fatal, struct hf_err *err)
+{
+    for (int attempt = 0;; attempt++) {
+        struct tree_entry after;
+        struct hf_err gone;
+        enum hf_code rc = read_once(w, v, writer, fatal, err);
+
+        if (rc != HF_OK) return rc;
+        if (look(w, v, &after, &gone) != HF_OK) return HF_OK; /* what was read is kept */
+        if (after.mtime_ns == v->entry.mtime_ns && after.ctime_ns == v->entry.ctime_ns &&
+            after.size == v->entry.size)
+            return HF_OK;
+        if (attempt == 1 || after.type != TREE_FILE) {
+            v->entry.changed = true; /* twice: say so and keep what was read */
+            hf_log(HF_LOG_WARN, "backup", "%s: changed while it was read", w->path);
+            return HF_OK;
+        }
+        v->entry = after;
+    }
+}
+
+static enum hf_code add_file(struct walker *w, struct visit *v, struct hf_err *err)
 {
     struct stream_writer writer;
     bool fatal = false;
-    bool inline_content = false;
     size_t item;
-    enum hf_code rc = HF_OK;
-    int fd = -1;
+    enum hf_code rc;
 
     stream_writer_init(&writer, w->in.packer);
-    for (int attempt = 0; attempt < 2; attempt++) {
-        struct tree_entry after;
-        struct walk_facts facts;
-
-        stream_writer_done(&writer);
-        stream_writer_init(&writer, w->in.packer);
-        rc = walk_open_file(level->fd, name, &fd, err);
-        if (rc != HF_OK) break;
-        walk_read_flags(fd, entry);
-        rc = file_reader_read(w->in.reader, fd, entry, &writer, &fatal, err);
-        (void)close(fd);
-        if (rc != HF_OK) break;
-        inline_content = entry->content.bytes != NULL;
-        if (look(w, level, name, &after, &facts, err) != HF_OK) break; /* gone: keep */
-        if (after.mtime_ns == entry->mtime_ns && after.ctime_ns == entry->ctime_ns &&
-            after.size == entry->size)
-            break;
-        if (attempt == 1 || after.type != TREE_FILE) {
-            entry->changed = true; /* twice: say so and keep what was read */
-            hf_log(HF_LOG_WARN, "backup", "%s: changed while it was read", w->path);
-            break;
-        }
-        *entry = after;
-    }
+    rc = read_file(w, v, &writer, &fatal, err);
     if (rc != HF_OK) {
         stream_writer_done(&writer);
-        return fatal ? rc : give_up(w, level, node, err);
+        return fatal ? rc : give_up(w, v, err);
     }
-    read_xattrs(w, level, name, entry);
-    rc = build_dir_add(level->dir, entry, false, &item, err);
-    if (rc != HF_OK || inline_content)
+    read_xattrs(w, v);
+    rc = build_dir_add(v->level->dir, &v->entry, false, &item, err);
+    if (rc != HF_OK || v->entry.content.bytes != NULL)
         stream_writer_done(&writer);
     else
-        rc = build_dir_set_writer(level->dir, item, &writer, err);
-    count_file(w, entry, old == NULL ? BACKUP_NEW : BACKUP_CHANGED);
+        rc = build_dir_set_writer(v->level->dir, item, &writer, err);
+    count_file(w, v);
     return rc;
 }
 
 /* Takes over a file of the parent snapshot without opening it. */
-static enum hf_code take_file(struct walker *w, struct level *level,
-                              struct tree_entry *entry, const struct tree_entry *old,
-                              struct hf_err *err)
+static enum hf_code take_file(struct walker *w, struct visit *v, struct hf_err *err)
 {
     struct stream_packed stream = {0};
     size_t item;
     enum hf_code rc;
 
-    entry->content = old->content;
-    entry->holes = old->holes;
-    adopt(entry, old);
-    rc = build_dir_add(level->dir, entry, true, &item, err);
+    v->entry.content = v->old->content;
+    v->entry.holes = v->old->holes;
+    adopt(&v->entry, v->old);
+    rc = build_dir_add(v->level->dir, &v->entry, true, &item, err);
     if (rc != HF_OK) return rc;
-    if (old->has_stream) {
-        stream = stream_packed_known(&old->stream);
-        build_dir_set_stream(level->dir, item, &stream);
+    if (v->old->has_stream) {
+        stream = stream_packed_known(&v->old->stream);
+        build_dir_set_stream(v->level->dir, item, &stream);
     }
-    count_file(w, entry, BACKUP_UNCHANGED);
+    count_file(w, v);
     return HF_OK;
 }
 
-static enum hf_code visit_file(struct walker *w, struct level *level, const char *name,
-                               const struct path_node *node, struct tree_entry *entry,
-                               const struct tree_entry *old, struct hf_err *err)
+static enum hf_code visit_file(struct walker *w, struct visit *v, struct hf_err *err)
 {
-    bool unchanged = is_unchanged(w, entry, old) && entry->size == old->size &&
-                     (!old->has_stream || stream_safe(w, &old->stream));
-
+    v->same = v->same && v->entry.size == v->old->size &&
+              (!v->old->has_stream || stream_safe(w, &v->old->stream));
     if (w->in.build == NULL) {
-        count_file(w, entry,
-                   unchanged     ? BACKUP_UNCHANGED
-                   : old == NULL ? BACKUP_NEW
-                                 : BACKUP_CHANGED);
+        count_file(w, v);
         return HF_OK;
     }
-    return unchanged ? take_file(w, level, entry, old, err)
-                     : add_file(w, level, name, node, entry, old, err);
+    return v->same ? take_file(w, v, err) : add_file(w, v, err);
 }
 
 /* ---- links, devices ---- */
 
-static enum hf_code read_target(struct level *level, const char *name,
-                                uint8_t target[static TREE_TARGET_MAX + 1],
-                                struct tree_entry *entry, struct hf_err *err)
+static enum hf_code read_target(struct visit *v, struct hf_err *err)
 {
-    ssize_t n = readlinkat(level->fd, name, (char *)target, TREE_TARGET_MAX + 1);
+    ssize_t n = readlinkat(v->level->fd, v->name, (char *)v->target, sizeof v->target);
 
     if (n <= 0 || (size_t)n > TREE_TARGET_MAX)
         return hf_fail_errno(err,
@@ -305,35 +323,32 @@ static enum hf_code read_target(struct level *level, const char *name,
                              : n == 0 ? EINVAL
                                       : ENAMETOOLONG,
                              "read the link");
-    entry->target = (struct span){target, (size_t)n};
+    v->entry.target = (struct span){v->target, (size_t)n};
     return HF_OK;
 }
 
-static enum hf_code visit_other(struct walker *w, struct level *level, const char *name,
-                                const struct path_node *node, struct tree_entry *entry,
-                                const struct tree_entry *old, struct hf_err *err)
+static enum hf_code visit_other(struct walker *w, struct visit *v, struct hf_err *err)
 {
-    uint8_t target[TREE_TARGET_MAX + 1];
-    bool same = is_unchanged(w, entry, old) && entry->device_major == old->device_major &&
-                entry->device_minor == old->device_minor;
     size_t item;
     enum hf_code rc = HF_OK;
 
-    if (entry->type == TREE_SYMLINK && same) {
-        entry->target = old->target;
-    } else if (entry->type == TREE_SYMLINK) {
-        rc = read_target(level, name, target, entry, err);
-        if (rc != HF_OK) return give_up(w, level, node, err);
+    v->same = v->same && v->entry.device_major == v->old->device_major &&
+              v->entry.device_minor == v->old->device_minor;
+    if (v->entry.type == TREE_SYMLINK && v->same) {
+        v->entry.target = v->old->target;
+    } else if (v->entry.type == TREE_SYMLINK) {
+        rc = read_target(v, err);
+        if (rc != HF_OK) return give_up(w, v, err);
     }
     if (w->in.build != NULL) {
-        if (same)
-            adopt(entry, old);
+        if (v->same)
+            adopt(&v->entry, v->old);
         else
-            read_xattrs(w, level, name, entry);
-        rc = build_dir_add(level->dir, entry, same, &item, err);
+            read_xattrs(w, v);
+        rc = build_dir_add(v->level->dir, &v->entry, v->same, &item, err);
     }
     w->in.result->counts.totals.others++;
-    note(w, same ? BACKUP_UNCHANGED : old == NULL ? BACKUP_NEW : BACKUP_CHANGED);
+    note(w, change_of(v));
     return rc;
 }
 
@@ -448,21 +463,21 @@ static enum hf_code open_level(struct walker *w, int fd, const struct scope *sco
     return HF_OK;
 }
 
-/* What is wanted of a directory in `level`, before it is opened. */
-static struct scope scope_of(const struct walker *w, const struct level *level,
-                             struct path_node *node, const struct tree_entry *entry,
-                             const struct walk_facts *facts)
+/* What is wanted of a directory, before it is opened. */
+static struct scope scope_of(const struct walker *w, const struct visit *v)
 {
-    struct scope scope = {.node = node,
-                          .all = level->scope.all || is_given(node),
-                          .device = facts->device,
-                          .base = is_given(node) ? facts->device : level->scope.base};
+    const struct selection *selection = &w->in.options->selection;
+    const struct scope *up = &v->level->scope;
+    bool given = is_given(v->node);
+    struct scope scope = {.node = v->node,
+                          .all = up->all || given,
+                          .device = v->facts.device,
+                          .base = given ? v->facts.device : up->base};
 
-    if (is_skipped(w, facts->device, entry->inode)) return (struct scope){0};
-    if (is_given(node)) return scope;
-    if (w->in.options->selection.one_file_system && facts->device != level->scope.base)
-        scope.all = false;
-    if (!selection_takes(&w->in.options->selection, w->path, entry)) scope.all = false;
+    if (is_skipped(w, v->facts.device, v->entry.inode)) return (struct scope){0};
+    if (given) return scope;
+    if (selection->one_file_system && v->facts.device != up->base) scope.all = false;
+    if (!selection_takes(selection, w->path, &v->entry)) scope.all = false;
     return scope;
 }
 
@@ -471,9 +486,40 @@ static bool is_empty(const struct scope *scope)
     return !scope->all && (scope->node == NULL || scope->node->count == 0);
 }
 
+/* Opens a directory that there is something wanted of; *fd stays -1 when there is not. */
+static enum hf_code open_dir(const struct visit *v, struct scope *scope, int *fd,
+                             struct hf_err *err)
+{
+    enum hf_code rc;
+
+    *fd = -1;
+    if (is_empty(scope)) return HF_OK;
+    rc = walk_open_dir(v->level->fd, v->name, fd, err);
+    if (rc != HF_OK || v->facts.device == v->level->scope.device || is_given(v->node))
+        return rc;
+    if (selection_is_pseudo(*fd)) scope->all = false;
+    if (!is_empty(scope)) return HF_OK;
+    (void)close(*fd);
+    *fd = -1;
+    return HF_OK;
+}
+
+/* Completes and counts a directory's entry; fd is -1 when it is not open. */
+static void finish_dir(struct walker *w, struct visit *v, int fd, bool failed)
+{
+    if (v->same)
+        adopt(&v->entry, v->old);
+    else if (failed)
+        v->entry.changed = true; /* the next run looks again */
+    else if (w->in.build != NULL)
+        read_xattrs(w, v);
+    if (!v->same && fd >= 0) walk_read_flags(fd, &v->entry);
+    w->in.result->counts.totals.dirs++;
+    note(w, change_of(v));
+}
+
 /* Adds a directory that is not entered. */
-static enum hf_code add_empty_dir(struct walker *w, struct level *level,
-                                  const struct tree_entry *entry, bool same,
+static enum hf_code add_empty_dir(struct walker *w, const struct visit *v, bool same,
                                   struct hf_err *err)
 {
     struct stream_packed empty = {0};
@@ -481,96 +527,91 @@ static enum hf_code add_empty_dir(struct walker *w, struct level *level,
     enum hf_code rc;
 
     if (w->in.build == NULL) return HF_OK;
-    rc = build_dir_add(level->dir, entry, same, &item, err);
-    if (rc == HF_OK) build_dir_set_stream(level->dir, item, &empty);
+    rc = build_dir_add(v->level->dir, &v->entry, same, &item, err);
+    if (rc == HF_OK) build_dir_set_stream(v->level->dir, item, &empty);
     return rc;
 }
 
-/* Adds a directory's entry and goes down into it, or leaves it empty. */
-static enum hf_code visit_dir(struct walker *w, struct level *level, const char *name,
-                              struct path_node *node, struct tree_entry *entry,
-                              const struct walk_facts *facts, const struct tree_entry *old,
-                              struct hf_err *err)
+/* Adds a directory and goes down into it; takes over fd. */
+static enum hf_code enter_dir(struct walker *w, const struct visit *v,
+                              const struct scope *scope, int fd, struct hf_err *err)
 {
-    struct scope scope = scope_of(w, level, node, entry, facts);
-    bool same = is_unchanged(w, entry, old);
+    struct stream_packed empty = {0};
     size_t item = 0;
-    int fd = -1;
-    enum hf_code rc = is_empty(&scope) ? HF_OK : walk_open_dir(level->fd, name, &fd, err);
+    enum hf_code rc = w->in.build == NULL
+                          ? HF_OK
+                          : build_dir_add(v->level->dir, &v->entry, v->same, &item, err);
 
-    if (rc == HF_NOT_FOUND) return give_up(w, level, node, err);
-    if (fd >= 0 && facts->device != level->scope.device && !is_given(node) &&
-        selection_is_pseudo(fd))
-        scope.all = false;
-    if (same)
-        adopt(entry, old);
-    else if (rc != HF_OK)
-        entry->changed = true; /* the next run looks again */
-    else if (w->in.build != NULL)
-        read_xattrs(w, level, name, entry);
-    if (!same && fd >= 0) walk_read_flags(fd, entry);
-    w->in.result->counts.totals.dirs++;
-    note(w, same ? BACKUP_UNCHANGED : old == NULL ? BACKUP_NEW : BACKUP_CHANGED);
-    if (rc != HF_OK) {
-        report(w, err);
-        return add_empty_dir(w, level, entry, false, err);
-    }
-    if (is_empty(&scope)) {
-        if (fd >= 0) (void)close(fd);
-        return add_empty_dir(w, level, entry, same && old->stream.size == 0, err);
-    }
-    if (w->in.build != NULL) rc = build_dir_add(level->dir, entry, same, &item, err);
     if (rc != HF_OK) {
         (void)close(fd);
         return rc;
     }
-    rc = open_level(w, fd, &scope, item, old, err);
+    rc = open_level(w, fd, scope, item, v->old, err);
     if (rc == HF_OK || rc == HF_NO_MEMORY) return rc;
-    if (w->in.build != NULL) { /* its entry stays, empty */
-        struct stream_packed empty = {0};
+    if (w->in.build != NULL) /* its entry stays, empty */
+        build_dir_set_stream(v->level->dir, item, &empty);
+    return give_up(w, v, err);
+}
 
-        build_dir_set_stream(level->dir, item, &empty);
+static enum hf_code visit_dir(struct walker *w, struct visit *v, struct hf_err *err)
+{
+    struct scope scope = scope_of(w, v);
+    int fd;
+    enum hf_code rc = open_dir(v, &scope, &fd, err);
+
+    if (rc == HF_NOT_FOUND) return give_up(w, v, err);
+    finish_dir(w, v, fd, rc != HF_OK);
+    if (rc != HF_OK) {
+        report(w, err);
+        return add_empty_dir(w, v, false, err);
     }
-    return give_up(w, level, node, err);
+    if (fd < 0) return add_empty_dir(w, v, v->same && v->old->stream.size == 0, err);
+    return enter_dir(w, v, &scope, fd, err);
 }
 
 /* Directories are asked for by scope_of, where PATHs may be below them. */
-static bool is_left_out(const struct walker *w, const struct level *level,
-                        const struct path_node *node, const struct tree_entry *entry)
+static bool is_left_out(const struct walker *w, const struct visit *v)
 {
-    if (is_given(node)) return false;
-    if (node != NULL && (entry->type == TREE_DIR || !level->scope.all)) return false;
-    return !selection_takes(&w->in.options->selection, w->path, entry);
+    if (is_given(v->node)) return false;
+    if (v->node != NULL && (v->entry.type == TREE_DIR || !v->level->scope.all))
+        return false;
+    return !selection_takes(&w->in.options->selection, w->path, &v->entry);
+}
+
+static enum hf_code look_first(struct walker *w, struct visit *v, struct hf_err *err)
+{
+    if (strlen(v->name) > TREE_NAME_MAX)
+        return hf_fail(err, HF_TOO_LARGE, "its name is over %u bytes long", TREE_NAME_MAX);
+    return look(w, v, &v->entry, err);
 }
 
 static enum hf_code visit(struct walker *w, struct level *level, const char *name,
                           struct hf_err *err)
 {
-    struct path_node *node = path_node_find(level->scope.node, name);
-    struct tree_entry entry;
-    struct walk_facts facts;
-    const struct tree_entry *old;
-    enum hf_code rc =
-        strlen(name) > TREE_NAME_MAX
-            ? hf_fail(err, HF_TOO_LARGE, "its name is over %u bytes long", TREE_NAME_MAX)
-            : look(w, level, name, &entry, &facts, err);
+    struct visit *v = &w->visit;
+    enum hf_code rc;
 
+    v->level = level;
+    v->name = name;
+    v->node = path_node_find(level->scope.node, name);
+    rc = look_first(w, v, err);
     show_path(w, level, name);
     if (w->in.options->on_progress != NULL)
         w->in.options->on_progress(w->in.options->arg, &w->in.result->counts, w->path);
     if (rc != HF_OK) {
-        if (node == NULL && selection_excludes_any(&w->in.options->selection, w->path))
+        if (v->node == NULL && selection_excludes_any(&w->in.options->selection, w->path))
             return HF_OK;
-        return give_up(w, level, node, err);
+        return give_up(w, v, err);
     }
-    if (is_left_out(w, level, node, &entry)) return HF_OK;
-    if (is_given(node)) w->targets_found++;
-    old = find_old(w, level, entry.name);
-    if (old != NULL) level->old_entry = NULL; /* used up; it stays until the next is read */
-    if (entry.type == TREE_DIR)
-        return visit_dir(w, level, name, node, &entry, &facts, old, err);
-    if (entry.type == TREE_FILE) return visit_file(w, level, name, node, &entry, old, err);
-    return visit_other(w, level, name, node, &entry, old, err);
+    if (is_left_out(w, v)) return HF_OK;
+    if (is_given(v->node)) w->targets_found++;
+    v->old = find_old(w, level, v->entry.name);
+    if (v->old != NULL)
+        level->old_entry = NULL; /* used up; it stays until the next is read */
+    v->same = is_unchanged(w, &v->entry, v->old);
+    if (v->entry.type == TREE_DIR) return visit_dir(w, v, err);
+    if (v->entry.type == TREE_FILE) return visit_file(w, v, err);
+    return visit_other(w, v, err);
 }
 
 /* The directory is through: what the parent snapshot still has below it is gone. */
