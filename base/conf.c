@@ -56,8 +56,10 @@ enum hf_code hf_conf_load(const char *path, struct hf_conf *base, struct hf_conf
     if (line != 0) {
         hf_conf_free(*conf);
         *conf = NULL;
-        return hf_fail(err, HF_INVALID, "%s: line %d is not 'key = value' or '[section]'",
-                       path, line);
+        return hf_fail(
+            err, HF_INVALID,
+            "%s: line %d is not 'key = value' or '[section]', or over 199 bytes long", path,
+            line);
     }
     (*conf)->base = base;
     return HF_OK;

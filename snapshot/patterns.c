@@ -152,6 +152,22 @@ static void fold_case(struct byte_set *set)
     }
 }
 
+/* Takes a byte or a range of them at *at; false: the pattern ends. */
+static bool take_range(const uint8_t **at, struct byte_set *set)
+{
+    uint8_t low = take_member(at);
+    uint8_t high = low;
+
+    if (low != 0 && (*at)[0] == '-' && (*at)[1] != ']' && (*at)[1] != '\0') {
+        (*at)++;
+        high = take_member(at);
+    }
+    set_add(set, low); /* also of a range that is upside down */
+    for (unsigned c = low; c <= high; c++)
+        set_add(set, (uint8_t)c);
+    return low != 0 && high != 0;
+}
+
 /* Takes "[...]" at *at, which then stands behind it.  NULL, or what is wrong with it. */
 static const char *take_set(const uint8_t **at, bool no_case, struct byte_set *set)
 {
@@ -161,25 +177,12 @@ static const char *take_set(const uint8_t **at, bool no_case, struct byte_set *s
 
     memset(set, 0, sizeof *set);
     while (p == first || *p != ']') {
-        bool known;
+        bool known = true;
         size_t n = p[0] == '[' && p[1] == ':' ? take_class(p, set, &known) : 0;
-        uint8_t low;
-        uint8_t high;
 
-        if (n > 0) {
-            if (!known) return "an unknown [:class:]";
-            p += n;
-            continue;
-        }
-        low = high = take_member(&p);
-        if (low != 0 && p[0] == '-' && p[1] != ']' && p[1] != '\0') {
-            p++;
-            high = take_member(&p);
-        }
-        if (low == 0 || high == 0) return "a '[' without its ']'";
-        set_add(set, low); /* also of a range that is upside down */
-        for (unsigned c = low; c <= high; c++)
-            set_add(set, (uint8_t)c);
+        if (!known) return "an unknown [:class:]";
+        if (n == 0 && !take_range(&p, set)) return "a '[' without its ']'";
+        p += n;
     }
     if (no_case) fold_case(set);
     for (size_t i = 0; negated && i < 8; i++)

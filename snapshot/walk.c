@@ -251,6 +251,7 @@ static bool type_of(unsigned mode, enum tree_type *type)
     (STATX_ATTR_COMPRESSED | STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND | \
      STATX_ATTR_NODUMP | STATX_ATTR_ENCRYPTED | STATX_ATTR_VERITY)
 
+/* NOLINTNEXTLINE(misc-redundant-expression): that is what it says */
 _Static_assert((uint32_t)ATTRIBUTES_KEPT ==
                    (uint32_t)(FS_COMPR_FL | FS_IMMUTABLE_FL | FS_APPEND_FL | FS_NODUMP_FL |
                               FS_ENCRYPT_FL | FS_VERITY_FL),

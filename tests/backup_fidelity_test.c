@@ -8,6 +8,7 @@
 #include "snapshot/backup.h"
 #include "snapshot/fetch.h"
 #include "snapshot/tree.h"
+#include "snapshot/walk_links.h"
 #include "snapshot/xattrs.h"
 
 #include <errno.h>
@@ -37,6 +38,7 @@ struct fixture {
     struct vault_keys keys;
     struct block_store *store;
     int64_t clock_ns;
+    size_t fresh; /* entries below the source that are new or changed */
     size_t errors;
     char last_error[512];
     struct backup_result result; /* of the last run */
@@ -118,6 +120,15 @@ static void on_error(void *arg, const char *path, const struct hf_err *err)
                    strlen(path) > 200 ? "(deep)" : path, err->msg);
 }
 
+/* The directories above the source may change: others work in them. */
+static void on_entry(void *arg, const char *path, enum backup_change change)
+{
+    struct fixture *f = arg;
+    size_t n = strlen(f->source);
+
+    if (strncmp(path, f->source, n) == 0 && change != BACKUP_UNCHANGED) f->fresh++;
+}
+
 static enum hf_code backup(struct fixture *f, const char *const *paths, size_t count,
                            struct hf_err *err)
 {
@@ -133,9 +144,10 @@ static enum hf_code backup(struct fixture *f, const char *const *paths, size_t c
     o.time_ns = f->clock_ns += 1000000000;
     o.level = 1;
     o.on_error = on_error;
+    o.on_entry = on_entry;
     o.arg = f;
     backup_result_done(&f->result);
-    f->errors = 0;
+    f->errors = f->fresh = 0;
     return backup_run(&o, &f->result, err);
 }
 
@@ -302,6 +314,8 @@ static void attributes_of_every_type_are_kept(void **state)
 
     test_random_bytes(&seed, bytes, sizeof bytes);
     write_at(at(f, "file"), "content");
+    write_at(at(f, "same"), "content");
+    set_xattr(at(f, "same"), "user.same", "x", 1);
     assert_int_equal(mkdir(at(f, "dir"), 0700), 0);
     assert_int_equal(symlink("nowhere", at(f, "link")), 0);
     assert_int_equal(mkfifo(at(f, "fifo"), 0600), 0);
@@ -328,6 +342,9 @@ static void attributes_of_every_type_are_kept(void **state)
     backup_clean(f);
     expect_xattrs(f, "file", is_root() ? 4 : 2);
     expect_xattrs(f, "dir", 3);
+    expect_xattrs(f, "link", is_root() ? 1 : 0); /* taken over */
+    expect_xattrs(f, "fifo", is_root() ? 1 : 0);
+    expect_xattrs(f, "same", 1);
     f->extra.force = true;
     backup_clean(f);
     expect_xattrs(f, "dir", 3);
@@ -355,10 +372,9 @@ static void what_is_unchanged_costs_nothing(void **state)
     assert_int_equal(link(at(f, "symlink"), at(f, "symlink2")), 0);
     backup_clean(f);
     backup_clean(f);
-    assert_true(f->result.stored.bytes_new < 2000); /* the snapshot and the catalog */
+    assert_true(f->result.stored.bytes_new < 4000); /* the snapshot and the catalog */
     assert_int_equal(f->result.counts.bytes_read, 0);
-    assert_int_equal(f->result.counts.entries[BACKUP_NEW], 0);
-    assert_int_equal(f->result.counts.entries[BACKUP_CHANGED], 0);
+    assert_int_equal(f->fresh, 0);
     assert_int_equal(f->result.counts.files_unchanged, 200 + 67);
     assert_int_equal(f->result.stored.blocks, 1); /* snapshot, catalog */
     expect_xattrs(f, "f0", 1);
@@ -403,6 +419,7 @@ static void inode_flags_are_kept(void **state)
     set_flags(at(f, "dir"), 0);
     backup_clean(f);
     expect_flags(f, "dir", 0);
+    expect_flags(f, "file", FS_NODUMP_FL | FS_NOATIME_FL);
 }
 
 static uint64_t group_of(struct fixture *f, const char *dir, const char *name)
@@ -460,11 +477,35 @@ static void names_of_one_inode_are_one_group(void **state)
         count++;
     }
     backup_clean(f);
-    assert_int_equal(f->result.counts.entries[BACKUP_CHANGED], 0);
+    assert_int_equal(f->fresh, 0);
     assert_int_equal(group_of(f, f->source, "x0"), groups[0]);
     assert_int_equal(unlink(at(f, "y0")), 0); /* one name left */
     backup_clean(f);
     assert_int_equal(group_of(f, f->source, "x0"), 0);
+}
+
+/* A remount, or a snapshot of the volume, changes st_dev and nothing else. */
+static void devices_count_in_the_order_of_the_walk(void **state)
+{
+    struct walk_links monday = {0};
+    struct walk_links tuesday = {0};
+
+    (void)state;
+    walk_links_meet(&monday, 64769);
+    walk_links_meet(&monday, 42);
+    walk_links_meet(&monday, 64769);
+    walk_links_meet(&tuesday, 64771);
+    walk_links_meet(&tuesday, 7);
+    assert_int_equal(walk_links_group(&monday, 64769, 5), 5);
+    assert_int_equal(walk_links_group(&tuesday, 64771, 5), 5);
+    assert_int_equal(walk_links_group(&monday, 42, 5), walk_links_group(&tuesday, 7, 5));
+    assert_int_not_equal(walk_links_group(&monday, 42, 5), 5);
+    assert_int_not_equal(walk_links_group(&monday, 42, 5),
+                         walk_links_group(&monday, 42, 6));
+    assert_int_not_equal(walk_links_group(&monday, 42, (uint64_t)1 << 48), 0);
+    assert_int_equal(walk_links_group(&monday, 43, 5), 0); /* not met */
+    walk_links_done(&monday);
+    walk_links_done(&tuesday);
 }
 
 static void devices_and_sockets_are_saved_unopened(void **state)
@@ -539,6 +580,12 @@ static void names_are_raw_bytes(void **state)
     s = see_in(f, "target");
     assert_int_equal(s.entry->target.size, strlen(target));
     seen_done(&s);
+    write_at(at(f, "\xff\xff\xff"), "the last name of all");
+    backup_clean(f);
+    assert_true(is_there(f, "\xff\xff\xff"));
+    assert_int_equal(unlink(at(f, "\xff\xff\xff")), 0);
+    backup_clean(f);
+    assert_false(is_there(f, "\xff\xff\xff"));
 }
 
 static void times_and_owners_are_far_apart(void **state)
@@ -636,8 +683,7 @@ static void paths_may_be_longer_than_the_system_takes(void **state)
     backup_clean(f);
     assert_int_equal(f->result.counts.totals.others, 1);
     backup_clean(f);
-    assert_int_equal(f->result.counts.entries[BACKUP_CHANGED], 0);
-    assert_int_equal(f->result.counts.entries[BACKUP_NEW], 0);
+    assert_int_equal(f->fresh, 0);
 }
 
 static void set_file_limit(rlim_t files, struct rlimit *before)
@@ -794,12 +840,18 @@ static void what_may_not_be_read_is_named(void **state)
 {
     struct fixture *f = *state;
     struct seen s;
+    struct pattern_set *set = pattern_set_new();
+    struct hf_err err;
     uid_t me = geteuid();
 
+    assert_int_equal(pattern_set_add(set, "hidden", 0, "test", &err), HF_OK);
     write_at(at(f, "open"), "content");
     write_at(at(f, "closed"), "content");
     assert_int_equal(mkdir(at(f, "locked"), 0755), 0);
     write_at(at(f, "locked/inner"), "content");
+    assert_int_equal(mkdir(at(f, "dim"), 0755), 0); /* may be listed, and no more */
+    write_at(at(f, "dim/hidden"), "content");
+    assert_int_equal(chmod(at(f, "dim"), 0444), 0);
     assert_int_equal(chmod(at(f, "closed"), 0), 0);
     assert_int_equal(chmod(at(f, "locked"), 0), 0);
     if (is_root()) { /* who may read all: somebody else asks */
@@ -811,9 +863,14 @@ static void what_may_not_be_read_is_named(void **state)
         assert_int_equal(seteuid(65534), 0);
     }
     backup_ok(f);
-    assert_int_equal(seteuid(me), 0);
+    assert_int_equal(f->errors, 3);
+    assert_int_equal(f->result.counts.totals.errors, 3);
+    /* What is left out need not even be looked at. */
+    f->extra.selection.exclude = set;
+    backup_ok(f);
     assert_int_equal(f->errors, 2);
-    assert_int_equal(f->result.counts.totals.errors, 2);
+    f->extra.selection.exclude = NULL;
+    assert_int_equal(seteuid(me), 0);
     assert_true(is_there(f, "open"));
     assert_false(is_there(f, "closed"));
     assert_false(is_there(f, "locked/inner"));
@@ -821,10 +878,13 @@ static void what_may_not_be_read_is_named(void **state)
     assert_int_equal(s.entry->stream.size, 0);
     seen_done(&s);
     assert_int_equal(chmod(at(f, "locked"), 0700), 0);
+    assert_int_equal(chmod(at(f, "dim"), 0700), 0);
     assert_int_equal(chmod(at(f, "closed"), 0600), 0);
     backup_clean(f);
     assert_true(is_there(f, "closed"));
     assert_true(is_there(f, "locked/inner"));
+    assert_true(is_there(f, "dim/hidden"));
+    pattern_set_free(set);
 }
 
 /* ---- selections ---- */
@@ -865,7 +925,6 @@ static void a_dry_run_leaves_no_trace(void **state)
     f->extra.dry_run = true;
     backup_clean(f); /* a host without any snapshot */
     assert_int_equal(f->result.counts.totals.files, 1);
-    assert_int_equal(f->result.counts.entries[BACKUP_CHANGED], 0);
     assert_int_equal(f->result.counts.bytes_changed, 7);
     f->extra.dry_run = false;
     backup_clean(f);
@@ -877,7 +936,7 @@ static void a_dry_run_leaves_no_trace(void **state)
     assert_int_equal(memory_store_calls(f->store, MEMORY_PUT), puts);
     assert_int_equal(memory_store_calls(f->store, MEMORY_PUT_RECORD), records);
     assert_int_equal(f->result.counts.totals.files, 2);
-    assert_int_equal(f->result.counts.entries[BACKUP_NEW], 1);
+    assert_int_equal(f->fresh, 2); /* the file, and the directory that it is in */
     assert_int_equal(f->result.counts.files_unchanged, 1);
     assert_int_equal(f->result.counts.bytes_changed, 12);
     assert_int_equal(f->result.counts.bytes_read, 0);
@@ -892,6 +951,7 @@ int main(void)
         TEST(what_is_unchanged_costs_nothing),
         TEST(inode_flags_are_kept),
         TEST(names_of_one_inode_are_one_group),
+        cmocka_unit_test(devices_count_in_the_order_of_the_walk),
         TEST(devices_and_sockets_are_saved_unopened),
         TEST(names_are_raw_bytes),
         TEST(times_and_owners_are_far_apart),

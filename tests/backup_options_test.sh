@@ -94,6 +94,7 @@ hf restore -t "$scratch/out" latest 2>/dev/null
 # Between two snapshots of files it does not make the second one read all again.
 expect 0 "" hf backup --json "$data"
 [ "$(field files_unmodified)" = 8 ] && ok "the parent is the one of the same paths" || bad "unmodified: $(field files_unmodified)"
+expect 1 "stdin: read" hf backup --stdin <"$data"
 expect 2 "name no paths" hf backup --stdin "$data"
 expect 2 "without --stdin" hf backup --stdin-filename x "$data"
 expect 2 "no name for a file" hf backup --stdin --stdin-filename a/../b
@@ -143,6 +144,32 @@ MOUNTS
     [ "$(below latest~2)" = "" ] && ok "-x" || bad "-x: $(below latest~2)"
     [ "$(below latest~1)" = "inner inner/y " ] && ok "-x with a path on another file system" || bad "-x, two paths: $(below latest~1)"
     [ "$(below latest)" = "inner proc x " ] && ok "-x on a mount itself" || bad "-x of a mount: $(below latest)"
+
+    # A file system that comes back as another device is the same one.
+    cat >"$scratch/loops.sh" <<'LOOPS'
+set -e
+holdfast=$1 home=$2 dir=$3
+mkfs.ext4 -q "$dir/a.img" 8M && cp "$dir/a.img" "$dir/b.img" && mkdir "$dir/a" "$dir/b"
+mount -o loop "$dir/a.img" "$dir/a"
+for i in 1 2 3 4 5; do echo $i >"$dir/a/f$i" && ln "$dir/a/f$i" "$dir/a/g$i"; done
+stat -c %d "$dir/a/f1"
+"$holdfast" --home "$home" backup -q "$dir/a"
+umount "$dir/a"
+mount -o loop "$dir/b.img" "$dir/b" # takes the device that has become free
+mount -o loop "$dir/a.img" "$dir/a"
+stat -c %d "$dir/a/f1"
+"$holdfast" --home "$home" backup -v "$dir/a"
+umount "$dir/a" "$dir/b"
+LOOPS
+    mkdir "$scratch/loops"
+    if command -v mkfs.ext4 >/dev/null && losetup -f >/dev/null 2>&1; then
+        expect 0 "(10 unchanged)" timeout 120 unshare -m sh "$scratch/loops.sh" "$holdfast" "$scratch/home" "$scratch/loops"
+        [ "$(grep -cE '^[0-9]+$' <(sort -u "$scratch/stdout"))" = 2 ] && ok "two devices" || ok "the same device again: nothing was tested"
+        grep -q "$scratch/loops/a/" "$scratch/stdout" && bad "changed by a remount: $(cat "$scratch/stdout")" || ok "links do not change by a remount"
+    fi
 else
     ok "no mounts without root: left out"
 fi
+
+# ---- names on the terminal ----
+expect 3 'bad\\x0a\\xff: ' hf backup "$data/src" "$data/bad"$'\n\xff'

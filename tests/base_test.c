@@ -147,10 +147,10 @@ static void configuration_has_precedence(void **state)
     assert_int_equal(hf_path_join(dir, "system.conf", system_path, &err), HF_OK);
     assert_int_equal(hf_path_join(dir, "user.conf", user_path, &err), HF_OK);
     f = fopen(system_path, "w");
-    (void)fputs("[backup]\ncompression = max\ntag = a\n", f);
+    (void)fputs("[backup]\ncompression = max\ntag = a\nskip = z\nlist = 8\nlist = 9\n", f);
     (void)fclose(f);
     f = fopen(user_path, "w");
-    (void)fputs("; comment\n[backup]\ntag = b\n", f);
+    (void)fputs("; comment\n[backup]\ntag = b\nskip = x\nother = 1\nskip = y\n  w\n", f);
     (void)fclose(f);
     assert_int_equal(hf_conf_load(system_path, NULL, &base, &err), HF_OK);
     assert_int_equal(hf_conf_load(user_path, base, &conf, &err), HF_OK);
@@ -159,7 +159,15 @@ static void configuration_has_precedence(void **state)
     assert_null(hf_conf_get(conf, "ring", "listen"));
     assert_int_equal(setenv("HOLDFAST_COMPRESSION", "off", 1), 0);
     assert_string_equal(hf_conf_get(conf, "backup", "compression"), "off");
+    assert_string_equal(hf_conf_get_line(conf, "backup", "compression", 0), "off");
+    assert_null(hf_conf_get_line(conf, "backup", "compression", 1));
     assert_int_equal(unsetenv("HOLDFAST_COMPRESSION"), 0);
+    assert_string_equal(hf_conf_get_line(conf, "backup", "skip", 0), "x");
+    assert_string_equal(hf_conf_get_line(conf, "backup", "skip", 1), "y");
+    assert_string_equal(hf_conf_get_line(conf, "backup", "skip", 2), "w");
+    assert_null(hf_conf_get_line(conf, "backup", "skip", 3)); /* not the system's */
+    assert_string_equal(hf_conf_get_line(conf, "backup", "list", 1), "9");
+    assert_null(hf_conf_get_line(conf, "backup", "none", 0));
     hf_conf_free(conf);
     f = fopen(user_path, "w");
     (void)fputs("[backup]\nnonsense\n", f);
