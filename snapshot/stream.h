@@ -72,6 +72,12 @@ HF_MUST_CHECK enum hf_code stream_cursor_next(struct stream_cursor *cursor,
                                               uint64_t *offset, struct hf_id *block,
                                               struct hf_err *err);
 
+/* As stream_cursor_next, but tells where the chunk is instead of reading it; at the end
+ * ref->size is 0. */
+HF_MUST_CHECK enum hf_code stream_cursor_next_ref(struct stream_cursor *cursor,
+                                                  struct chunk_ref *ref, uint64_t *offset,
+                                                  struct hf_err *err);
+
 /* Up to n bytes at `offset` to buf; *got < n only at the end.  Cheap when the offset is in
  * the chunk read last or the one after. */
 HF_MUST_CHECK enum hf_code stream_cursor_read(struct stream_cursor *cursor, uint64_t offset,

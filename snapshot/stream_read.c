@@ -180,6 +180,22 @@ enum hf_code stream_cursor_next(struct stream_cursor *c, const uint8_t **bytes,
     return HF_OK;
 }
 
+enum hf_code stream_cursor_next_ref(struct stream_cursor *c, struct chunk_ref *ref,
+                                    uint64_t *offset, struct hf_err *err)
+{
+    uint64_t size;
+    enum hf_code rc = next_ref(c, ref, &size, offset, err);
+
+    if (rc != HF_OK || size == 0) {
+        ref->size = 0;
+        return rc;
+    }
+    if (ref->size != size)
+        return hf_fail(err, HF_CORRUPT, "stream: a chunk of %u bytes, want %llu", ref->size,
+                       (unsigned long long)size);
+    return HF_OK;
+}
+
 /* Moves to where the next chunk is the one that holds `offset` (below the size). */
 static enum hf_code seek(struct stream_cursor *c, uint64_t offset, struct hf_err *err)
 {
