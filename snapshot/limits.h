@@ -25,6 +25,10 @@
 #define TREE_INLINE_MAX    512u    /* a file this small sits in its entry */
 #define TREE_DEPTH_MAX     2048u   /* nested directories */
 
+#define PATTERN_SIZE_MAX  4096u /* one of --exclude and the like */
+#define PATTERN_COUNT_MAX 65536u
+#define PATTERN_FILE_MAX  16777216u /* a file of them */
+
 #define NAME_TEXT_MAX         256u /* host, user, group names with their NUL */
 #define SNAPSHOT_PATHS_MAX    4096u
 #define SNAPSHOT_TAGS_MAX     64u
