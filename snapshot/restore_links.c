@@ -1,0 +1,213 @@
+#include "snapshot/restore_links.h"
+
+#include "base/hash.h"
+#include "snapshot/restore_entry.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BUCKETS   65536u
+#define BYTES_MAX (48u << 20)
+
+enum state { WRITING, READY, FAILED };
+
+struct restore_group {
+    struct restore_group *next;
+    uint64_t number;
+    struct hf_id content; /* of type and content */
+    enum state state;
+    struct restore_dir *dir; /* where the first one is; referenced */
+    char *name;
+    dev_t device;
+    ino_t inode;
+    struct restore_file *waiting;
+};
+
+struct restore_links {
+    struct restore_dirs *dirs;
+    pthread_mutex_t mutex; /* guards all below */
+    size_t bytes;          /* of all groups */
+    struct restore_group *buckets[BUCKETS];
+};
+
+struct restore_links *restore_links_new(struct restore_dirs *dirs)
+{
+    struct restore_links *links = calloc(1, sizeof *links);
+
+    if (links == NULL) return NULL;
+    (void)pthread_mutex_init(&links->mutex, NULL);
+    links->dirs = dirs;
+    return links;
+}
+
+static void group_free(struct restore_links *links, struct restore_group *group)
+{
+    if (group->dir != NULL) restore_dir_drop(links->dirs, group->dir);
+    free(group->name);
+    free(group);
+}
+
+void restore_links_free(struct restore_links *links)
+{
+    if (links == NULL) return;
+    for (size_t i = 0; i < BUCKETS; i++) {
+        while (links->buckets[i] != NULL) {
+            struct restore_group *group = links->buckets[i];
+
+            links->buckets[i] = group->next;
+            group_free(links, group);
+        }
+    }
+    (void)pthread_mutex_destroy(&links->mutex);
+    free(links);
+}
+
+/* Entries of one inode have the same. */
+static struct hf_id content_of(const struct tree_entry *e)
+{
+    const uint64_t numbers[] = {(uint64_t)e->type, e->size, e->device_major,
+                                e->device_minor, e->has_stream};
+    struct hf_sha256 h;
+    struct hf_id id;
+
+    hf_sha256_init(&h);
+    hf_sha256_add(&h, numbers, sizeof numbers);
+    hf_sha256_add(&h, e->content.bytes, e->content.size);
+    hf_sha256_add(&h, e->target.bytes, e->target.size);
+    if (e->has_stream && e->stream.size > 0)
+        hf_sha256_add(&h, e->stream.chunk.id.b, sizeof e->stream.chunk.id.b);
+    hf_sha256_final(&h, &id);
+    return id;
+}
+
+/* Notes where the group's file is going to be. */
+static bool set_place(struct restore_links *links, struct restore_group *group,
+                      const struct restore_file *file)
+{
+    char *name = strdup(restore_entry_name(restore_file_entry(file)));
+
+    if (name == NULL) return false;
+    if (group->dir != NULL) restore_dir_drop(links->dirs, group->dir);
+    free(group->name);
+    group->name = name;
+    group->dir = restore_file_dir(file);
+    restore_dir_hold(group->dir);
+    return true;
+}
+
+static struct restore_group *add_group(struct restore_links *links,
+                                       struct restore_file *file)
+{
+    const struct tree_entry *e = restore_file_entry(file);
+    size_t bytes =
+        sizeof(struct restore_group) + sizeof(struct restore_dir) + e->name.size + 1;
+    struct restore_group **bucket = &links->buckets[e->link_group % BUCKETS];
+    struct restore_group *group;
+
+    if (links->bytes + bytes > BYTES_MAX) return NULL;
+    group = calloc(1, sizeof *group);
+    if (group == NULL) return NULL;
+    if (!set_place(links, group, file)) {
+        free(group);
+        return NULL;
+    }
+    group->number = e->link_group;
+    group->content = content_of(e);
+    group->next = *bucket;
+    *bucket = group;
+    links->bytes += bytes;
+    return group;
+}
+
+static struct restore_group *find(struct restore_links *links, uint64_t number)
+{
+    struct restore_group *group = links->buckets[number % BUCKETS];
+
+    while (group != NULL && group->number != number)
+        group = group->next;
+    return group;
+}
+
+static enum restore_link meet(struct restore_links *links, struct restore_file *file)
+{
+    const struct tree_entry *e = restore_file_entry(file);
+    struct restore_group *group = find(links, e->link_group);
+    struct hf_id content;
+
+    if (group == NULL) {
+        group = add_group(links, file);
+        if (group != NULL) restore_file_set_group(file, group, true);
+        return RESTORE_LINK_NONE;
+    }
+    content = content_of(e);
+    if (!hf_id_equal(&content, &group->content)) return RESTORE_LINK_NONE;
+    if (group->state == FAILED && set_place(links, group, file)) {
+        group->state = WRITING;
+        restore_file_set_group(file, group, true);
+        return RESTORE_LINK_NONE;
+    }
+    restore_file_set_group(file, group, false);
+    if (group->state != WRITING) return RESTORE_LINK_READY;
+    restore_file_set_next(file, group->waiting);
+    group->waiting = file;
+    return RESTORE_LINK_WAIT;
+}
+
+enum restore_link restore_links_meet(struct restore_links *links, struct restore_file *file)
+{
+    enum restore_link found;
+
+    if (restore_file_entry(file)->link_group == 0) return RESTORE_LINK_NONE;
+    (void)pthread_mutex_lock(&links->mutex);
+    found = meet(links, file);
+    (void)pthread_mutex_unlock(&links->mutex);
+    return found;
+}
+
+bool restore_links_place(struct restore_links *links, struct restore_file *file,
+                         struct restore_place *place)
+{
+    const struct restore_group *group = restore_file_group(file);
+    bool ready;
+
+    (void)pthread_mutex_lock(&links->mutex);
+    ready = group->state == READY;
+    if (ready) {
+        *place = (struct restore_place){group->dir, strdup(group->name), group->device,
+                                        group->inode};
+        ready = place->name != NULL;
+        if (ready) restore_dir_hold(group->dir);
+    }
+    (void)pthread_mutex_unlock(&links->mutex);
+    return ready;
+}
+
+void restore_links_place_done(struct restore_links *links, struct restore_place *place)
+{
+    restore_dir_drop(links->dirs, place->dir);
+    free(place->name);
+}
+
+struct restore_file *restore_links_done(struct restore_links *links,
+                                        struct restore_file *file, bool first, dev_t device,
+                                        ino_t inode)
+{
+    struct restore_group *group = restore_file_group(file);
+    struct restore_file *waiting = NULL;
+
+    (void)pthread_mutex_lock(&links->mutex);
+    if (first) {
+        group->state = inode != 0 ? READY : FAILED;
+        waiting = group->waiting;
+        group->waiting = NULL;
+    } else if (inode != 0 && set_place(links, group, file)) {
+        group->state = READY; /* the first one failed, or can have no more links */
+    }
+    if (inode != 0 && group->state == READY) {
+        group->device = device;
+        group->inode = inode;
+    }
+    (void)pthread_mutex_unlock(&links->mutex);
+    return waiting;
+}
