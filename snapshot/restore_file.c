@@ -34,6 +34,7 @@ struct restore_file {
     atomic_uint parts;
     atomic_bool failed, changed; /* changed: something was, or would be, written */
     atomic_bool again;           /* cannot be changed in place: write a new one */
+    atomic_bool holes_lie;       /* something stands where the map says that nothing does */
     atomic_uint_fast64_t written;
 
     pthread_mutex_t mutex; /* guards all below while there are several parts */
@@ -328,6 +329,13 @@ static struct restore_output output_of(const struct restore_file *f)
     return (struct restore_output){f->write_fd, &f->holes, f->fresh};
 }
 
+static void note_holes(struct restore_file *f, const uint8_t *bytes, size_t n,
+                       uint64_t offset)
+{
+    if (!f->fresh && !restore_holes_true(&f->holes, bytes, n, offset))
+        atomic_store(&f->holes_lie, true);
+}
+
 static enum hf_code put_inline(struct restore_worker *worker, struct restore_file *f,
                                struct hf_err *err)
 {
@@ -353,7 +361,10 @@ static enum hf_code put_chunk(struct restore_worker *worker, struct restore_file
 
     *reading = false;
     memset(&fetched, 0, sizeof fetched);
-    if (!f->fresh && restore_chunk_there(&worker->buffer, f->fd, chunk)) return HF_OK;
+    if (!f->fresh && restore_chunk_there(&worker->buffer, f->fd, chunk)) {
+        note_holes(f, worker->buffer.bytes, chunk->ref.size, chunk->offset);
+        return HF_OK;
+    }
     if (f->fresh && restore_chunk_in_hole(&worker->buffer, &f->holes, chunk)) return HF_OK;
     if (f->job->pass == RESTORE_WRITE) { /* before anything that is there is changed */
         rc = fetch_chunk(f->job->options->fetcher, FRAME_DATA, &chunk->ref, &fetched, err);
@@ -362,6 +373,7 @@ static enum hf_code put_chunk(struct restore_worker *worker, struct restore_file
     }
     if (begin_change(f, chunk->offset, chunk->ref.size, &rc, err)) {
         output = output_of(f);
+        note_holes(f, fetched.bytes, fetched.size, chunk->offset);
         rc = restore_output_write(&output, fetched.bytes, fetched.size, chunk->offset, err);
     }
     fetched_done(&fetched);
@@ -536,9 +548,12 @@ void restore_file_part(struct restore_worker *worker, struct restore_file *file,
 
 static void set_meta(struct restore_worker *worker, struct restore_file *f)
 {
+    const struct restore_output output = output_of(f);
     struct hf_err err;
     enum hf_code rc;
 
+    if (!f->fresh && output.fd >= 0 && f->entry->has_stream && !atomic_load(&f->holes_lie))
+        restore_output_punch_all(&output);
     if (f->fd >= 0)
         rc = restore_meta_set(&worker->meta, f->fd, f->dir_fd, name_of(f), f->entry, &err);
     else

@@ -15,7 +15,8 @@ enum state { WRITING, READY, FAILED };
 struct restore_group {
     struct restore_group *next;
     uint64_t number;
-    struct hf_id content; /* of type and content */
+    struct hf_id content;      /* of type and what stands in the entry */
+    struct stream_root stream; /* of a file that has one */
     enum state state;
     struct restore_dir *dir; /* where the first one is; referenced */
     char *name;
@@ -63,7 +64,34 @@ void restore_links_free(struct restore_links *links)
     free(links);
 }
 
-/* Entries of one inode have the same. */
+/* The same chunks, wherever they are stored: one name of a file may refer to what an
+ * earlier snapshot stored, and another one to where it was stored again. */
+static bool same_stream(struct fetcher *fetcher, const struct stream_root *a,
+                        const struct stream_root *b)
+{
+    struct stream_cursor *x;
+    struct stream_cursor *y;
+    struct chunk_ref p = {.size = 1};
+    struct chunk_ref q = {.size = 1};
+    uint64_t offset;
+    struct hf_err err;
+    bool same = true;
+
+    if (stream_root_same(a, b)) return true;
+    if (a->size != b->size || a->depth == 0 || b->depth == 0) return false;
+    x = stream_cursor_new(fetcher, FRAME_DATA, a);
+    y = stream_cursor_new(fetcher, FRAME_DATA, b);
+    if (x == NULL || y == NULL) same = false;
+    while (same && p.size > 0)
+        same = stream_cursor_next_ref(x, &p, &offset, &err) == HF_OK &&
+               stream_cursor_next_ref(y, &q, &offset, &err) == HF_OK && p.size == q.size &&
+               (p.size == 0 || hf_id_equal(&p.id, &q.id));
+    stream_cursor_free(x);
+    stream_cursor_free(y);
+    return same;
+}
+
+/* Entries of one inode have the same, and the same stream. */
 static struct hf_id content_of(const struct tree_entry *e)
 {
     const uint64_t numbers[] = {(uint64_t)e->type, e->size, e->device_major,
@@ -75,8 +103,6 @@ static struct hf_id content_of(const struct tree_entry *e)
     hf_sha256_add(&h, numbers, sizeof numbers);
     hf_sha256_add(&h, e->content.bytes, e->content.size);
     hf_sha256_add(&h, e->target.bytes, e->target.size);
-    if (e->has_stream && e->stream.size > 0)
-        hf_sha256_add(&h, e->stream.chunk.id.b, sizeof e->stream.chunk.id.b);
     hf_sha256_final(&h, &id);
     return id;
 }
@@ -114,6 +140,7 @@ static struct restore_group *add_group(struct restore_links *links,
     }
     group->number = e->link_group;
     group->content = content_of(e);
+    group->stream = e->stream;
     group->next = *bucket;
     *bucket = group;
     links->bytes += bytes;
@@ -129,19 +156,24 @@ static struct restore_group *find(struct restore_links *links, uint64_t number)
     return group;
 }
 
-static enum restore_link meet(struct restore_links *links, struct restore_file *file)
+/* The group of the file, which it is the first of when it is new; NULL: none. */
+static struct restore_group *find_or_add(struct restore_links *links,
+                                         struct restore_file *file, bool *added)
 {
     const struct tree_entry *e = restore_file_entry(file);
-    struct restore_group *group = find(links, e->link_group);
-    struct hf_id content;
+    struct restore_group *group;
 
-    if (group == NULL) {
-        group = add_group(links, file);
-        if (group != NULL) restore_file_set_group(file, group, true);
-        return RESTORE_LINK_NONE;
-    }
-    content = content_of(e);
-    if (!hf_id_equal(&content, &group->content)) return RESTORE_LINK_NONE;
+    (void)pthread_mutex_lock(&links->mutex);
+    group = find(links, e->link_group);
+    *added = group == NULL;
+    if (*added) group = add_group(links, file);
+    (void)pthread_mutex_unlock(&links->mutex);
+    return group;
+}
+
+static enum restore_link join(struct restore_links *links, struct restore_group *group,
+                              struct restore_file *file)
+{
     if (group->state == FAILED && set_place(links, group, file)) {
         group->state = WRITING;
         restore_file_set_group(file, group, true);
@@ -154,13 +186,29 @@ static enum restore_link meet(struct restore_links *links, struct restore_file *
     return RESTORE_LINK_WAIT;
 }
 
-enum restore_link restore_links_meet(struct restore_links *links, struct restore_file *file)
+enum restore_link restore_links_meet(struct restore_links *links, struct fetcher *fetcher,
+                                     struct restore_file *file)
 {
+    const struct tree_entry *e = restore_file_entry(file);
+    struct restore_group *group;
     enum restore_link found;
+    struct hf_id content;
+    bool added;
 
-    if (restore_file_entry(file)->link_group == 0) return RESTORE_LINK_NONE;
+    if (e->link_group == 0) return RESTORE_LINK_NONE;
+    group = find_or_add(links, file, &added);
+    if (group == NULL) return RESTORE_LINK_NONE;
+    if (added) {
+        restore_file_set_group(file, group, true);
+        return RESTORE_LINK_NONE;
+    }
+    /* What a group is of does not change, and it lives as long as the table. */
+    content = content_of(e);
+    if (!hf_id_equal(&content, &group->content) ||
+        (e->has_stream && !same_stream(fetcher, &e->stream, &group->stream)))
+        return RESTORE_LINK_NONE;
     (void)pthread_mutex_lock(&links->mutex);
-    found = meet(links, file);
+    found = join(links, group, file);
     (void)pthread_mutex_unlock(&links->mutex);
     return found;
 }

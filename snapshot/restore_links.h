@@ -24,7 +24,7 @@ enum restore_link {
     RESTORE_LINK_WAIT   /* whoever ends the first one will link it */
 };
 /* Finds the group of a new file.  The walk. */
-enum restore_link restore_links_meet(struct restore_links *links,
+enum restore_link restore_links_meet(struct restore_links *links, struct fetcher *fetcher,
                                      struct restore_file *file);
 
 /* Where a group's complete file is. */

@@ -314,7 +314,8 @@ static enum hf_code queue_file(struct walk *w, struct restore_dir *dir,
     }
     file = restore_file_new(w->job, dir, copy);
     if (file == NULL) return hf_fail(err, HF_NO_MEMORY, "out of memory");
-    if (w->job->links != NULL) link = restore_links_meet(w->job->links, file);
+    if (w->job->links != NULL)
+        link = restore_links_meet(w->job->links, w->job->options->fetcher, file);
     if (link == RESTORE_LINK_WAIT) {
         restore_queue_waits(w->queue);
     } else if (link == RESTORE_LINK_READY) {

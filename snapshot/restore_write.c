@@ -95,6 +95,21 @@ static bool all_zeros(const uint8_t *p, size_t n)
     return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
 }
 
+bool restore_holes_true(const struct hole_map *holes, const uint8_t *bytes, size_t n,
+                        uint64_t offset)
+{
+    for (size_t i = find_hole(holes, offset); i < holes->count; i++) {
+        const struct hole *hole = &holes->holes[i];
+        uint64_t from = hole->offset > offset ? hole->offset : offset;
+        uint64_t to = hole->offset + hole->size;
+
+        if (from >= offset + n) break;
+        if (to > offset + n) to = offset + n;
+        if (!all_zeros(bytes + (from - offset), (size_t)(to - from))) return false;
+    }
+    return true;
+}
+
 /* ---- writing ---- */
 
 static enum hf_code write_at(int fd, const uint8_t *p, size_t n, uint64_t offset,
@@ -155,4 +170,15 @@ enum hf_code restore_output_write(const struct restore_output *output, const uin
         n -= piece;
     }
     return rc;
+}
+
+void restore_output_punch_all(const struct restore_output *output)
+{
+    for (size_t i = 0; i < output->holes->count; i++) {
+        const struct hole *hole = &output->holes->holes[i];
+
+        if (hole->size > 0)
+            (void)fallocate(output->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                            (off_t)hole->offset, (off_t)hole->size);
+    }
 }

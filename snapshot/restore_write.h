@@ -38,6 +38,10 @@ bool restore_bytes_there(struct restore_buffer *buffer, int fd, const uint8_t *b
 bool restore_chunk_in_hole(struct restore_buffer *buffer, const struct hole_map *holes,
                            const struct restore_chunk *chunk);
 
+/* True when the n bytes that stand at `offset` are zeros where they are in holes. */
+bool restore_holes_true(const struct hole_map *holes, const uint8_t *bytes, size_t n,
+                        uint64_t offset);
+
 struct restore_output {
     int fd;
     const struct hole_map *holes;
@@ -51,5 +55,8 @@ HF_MUST_CHECK enum hf_code restore_output_write(const struct restore_output *out
 HF_MUST_CHECK enum hf_code restore_output_punch(const struct restore_output *output,
                                                 uint64_t offset, uint64_t size,
                                                 struct hf_err *err);
+/* Makes the holes of a file that holds zeros there: what was punched piece by piece still
+ * has the blocks in which pieces meet. */
+void restore_output_punch_all(const struct restore_output *output);
 
 #endif
