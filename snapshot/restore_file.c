@@ -3,53 +3,15 @@
 #include "snapshot/restore_delete.h"
 #include "snapshot/restore_entry.h"
 #include "snapshot/restore_links.h"
+#include "snapshot/restore_there.h"
 #include "snapshot/stream.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
-
-enum state {
-    NEW,     /* nothing was looked at */
-    WRITING, /* fd is open */
-    ABSENT,  /* not there, and only looked at */
-    RIGHT,   /* content taken as right; metadata is set */
-    KEPT,    /* stays as it is */
-    FAILED
-};
-
-struct restore_file {
-    struct restore_job *job;
-    struct restore_dir *dir;
-    struct tree_entry *entry;
-    struct restore_group *group; /* or NULL */
-    bool first;                  /* of the group */
-    struct restore_file *next;   /* of those that wait */
-    atomic_uint parts;
-    atomic_bool failed, changed; /* changed: something was, or would be, written */
-    atomic_bool again;           /* cannot be changed in place: write a new one */
-    atomic_bool holes_lie;       /* something stands where the map says that nothing does */
-    atomic_uint_fast64_t written;
-
-    pthread_mutex_t mutex; /* guards all below while there are several parts */
-    enum state state;
-    int dir_fd;   /* borrowed from dir while has_dir */
-    int fd;       /* read, or written when fresh; -1 */
-    int write_fd; /* fd, or another one of the same file, or -1 */
-    bool has_dir;
-    bool fresh;    /* made by us */
-    bool own_name; /* it has no other names: may be changed in place */
-    struct hole_map holes;
-    struct hf_err err;
-    bool reading; /* the error is one of reading the store */
-    bool touched; /* what is at the name now is not whole */
-};
 
 /* ---- life ---- */
 
@@ -72,51 +34,14 @@ struct restore_file *restore_file_new(struct restore_job *job, struct restore_di
     return f;
 }
 
-const struct tree_entry *restore_file_entry(const struct restore_file *file)
-{
-    return file->entry;
-}
-
-struct restore_dir *restore_file_dir(const struct restore_file *file)
-{
-    return file->dir;
-}
-
 size_t restore_file_bytes(const struct restore_file *file)
 {
     return sizeof *file + restore_entry_bytes(file->entry);
 }
 
-struct restore_group *restore_file_group(const struct restore_file *file)
-{
-    return file->group;
-}
-
-void restore_file_set_group(struct restore_file *file, struct restore_group *group,
-                            bool first)
-{
-    file->group = group;
-    file->first = first;
-}
-
-struct restore_file *restore_file_next(const struct restore_file *file)
-{
-    return file->next;
-}
-
-void restore_file_set_next(struct restore_file *file, struct restore_file *next)
-{
-    file->next = next;
-}
-
 void restore_file_hold(struct restore_file *file)
 {
     (void)atomic_fetch_add(&file->parts, 1);
-}
-
-static const char *name_of(const struct restore_file *f)
-{
-    return restore_entry_name(f->entry);
 }
 
 void restore_file_fail(struct restore_file *f, const struct hf_err *err, bool reading)
@@ -130,174 +55,17 @@ void restore_file_fail(struct restore_file *f, const struct hf_err *err, bool re
     (void)pthread_mutex_unlock(&f->mutex);
 }
 
-static void close_handles(struct restore_file *f)
-{
-    if (f->write_fd >= 0 && f->write_fd != f->fd) (void)close(f->write_fd);
-    if (f->fd >= 0) (void)close(f->fd);
-    f->fd = f->write_fd = -1;
-}
-
 static void release(struct restore_worker *worker, struct restore_file *f)
 {
     struct restore_dir *dir = f->dir;
 
-    close_handles(f);
+    restore_file_close(f);
     if (f->has_dir) restore_dir_give(f->job->dirs, dir);
     hole_map_done(&f->holes);
     (void)pthread_mutex_destroy(&f->mutex);
     free(f->entry);
     free(f);
     restore_dir_finish(worker, dir);
-}
-
-/* ---- what is there already ---- */
-
-static bool can_be_kept(const struct restore_file *f, const struct stat *st)
-{
-    if (restore_unfinished(st)) return false;
-    switch (f->job->options->overwrite) {
-    case RESTORE_NEVER:
-        return f->job->pass != RESTORE_VERIFY || !restore_time_same(st, f->entry);
-    case RESTORE_IF_NEWER:
-        if (f->job->pass == RESTORE_VERIFY) return !restore_time_same(st, f->entry);
-        return !restore_time_newer(st, f->entry);
-    case RESTORE_ALWAYS:
-    case RESTORE_IF_CHANGED: return false;
-    }
-    return false;
-}
-
-static bool taken_as_right(const struct restore_file *f, const struct stat *st)
-{
-    return f->job->options->overwrite == RESTORE_IF_CHANGED &&
-           f->job->pass != RESTORE_VERIFY && S_ISREG(st->st_mode) &&
-           !restore_unfinished(st) && (uint64_t)st->st_size == f->entry->size &&
-           restore_time_same(st, f->entry);
-}
-
-static enum hf_code create(struct restore_file *f, struct hf_err *err)
-{
-    f->fd = f->write_fd =
-        openat(f->dir_fd, name_of(f), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-               RESTORE_UNFINISHED_MODE);
-    if (f->fd < 0) return hf_fail_errno(err, errno, "create");
-    f->fresh = true;
-    f->touched = true;
-    atomic_store(&f->changed, true);
-    f->state = WRITING;
-    return HF_OK;
-}
-
-static enum hf_code replace(struct restore_file *f, struct hf_err *err)
-{
-    enum hf_code rc = restore_clear_way(f->job, f->dir, f->dir_fd, name_of(f), err);
-
-    return rc == HF_OK ? create(f, err) : rc;
-}
-
-/* Opens what is there to compare it.  False: it is to be replaced. */
-static bool open_there(struct restore_file *f, const struct stat *st)
-{
-    struct stat now;
-    bool same;
-
-    if (!S_ISREG(st->st_mode) || (uint64_t)st->st_size != f->entry->size) return false;
-    /* One with other names is compared only where it should have others. */
-    f->own_name = st->st_nlink == 1;
-    if (!f->own_name && f->entry->link_group == 0 && f->job->pass != RESTORE_VERIFY)
-        return false;
-    f->fd = openat(f->dir_fd, name_of(f), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (f->fd < 0) return false;
-    same = fstat(f->fd, &now) == 0 && S_ISREG(now.st_mode) && now.st_ino == st->st_ino &&
-           now.st_dev == st->st_dev;
-    if (!same) close_handles(f);
-    return same;
-}
-
-static enum hf_code prepare_there(struct restore_file *f, const struct stat *st,
-                                  struct hf_err *err)
-{
-    if (can_be_kept(f, st)) {
-        f->state = KEPT;
-    } else if (taken_as_right(f, st)) {
-        f->state = RIGHT;
-    } else if (open_there(f, st)) {
-        f->state = WRITING;
-        f->touched = restore_unfinished(st);
-        if (f->job->pass == RESTORE_VERIFY)
-            (void)posix_fadvise(f->fd, 0, 0, POSIX_FADV_DONTNEED); /* from the disk */
-    } else if (f->job->pass == RESTORE_WRITE) {
-        return replace(f, err);
-    } else {
-        f->state = ABSENT;
-    }
-    return HF_OK;
-}
-
-static enum hf_code take_dir(struct restore_file *f, struct hf_err *err)
-{
-    enum hf_code rc = restore_dir_take(f->job->dirs, f->dir, &f->dir_fd, err);
-
-    f->has_dir = rc == HF_OK;
-    return rc;
-}
-
-static enum hf_code prepare(struct restore_file *f, struct hf_err *err)
-{
-    bool write = f->job->pass == RESTORE_WRITE;
-    struct stat st;
-    enum hf_code rc = HF_OK;
-
-    if (f->dir->missing) {
-        f->state = ABSENT;
-        return HF_OK;
-    }
-    if (!f->has_dir) rc = take_dir(f, err);
-    if (rc != HF_OK) return rc;
-    if (write && create(f, err) == HF_OK) return HF_OK;
-    if (write && err->errnum != EEXIST) return err->code;
-    if (fstatat(f->dir_fd, name_of(f), &st, AT_SYMLINK_NOFOLLOW) == 0)
-        return prepare_there(f, &st, err);
-    if (errno != ENOENT || write) return hf_fail_errno(err, errno, "look at what is there");
-    f->state = ABSENT;
-    return HF_OK;
-}
-
-/* Sets up a regular file's size and holes. */
-static enum hf_code prepare_content(struct restore_file *f, bool several,
-                                    struct hf_err *err)
-{
-    struct hf_err why;
-
-    if (f->state != WRITING || f->job->pass != RESTORE_WRITE) return HF_OK;
-    if (f->entry->holes.bytes != NULL &&
-        hole_map_decode(&f->holes, f->entry->holes, f->entry->size, &why) != HF_OK) {
-        f->holes.count = 0; /* the content is what counts */
-        restore_report(f->job, f->dir, name_of(f), &why, false);
-    }
-    if (f->fresh && (several || f->holes.count > 0) &&
-        ftruncate(f->fd, (off_t)f->entry->size) != 0)
-        return hf_fail_errno(err, errno, "set the size");
-    return HF_OK;
-}
-
-/* A file that is there may be written to from now on; *in_place is false when a new one has
- * to take its place (a running program, other names, no permission). */
-static void make_writable(struct restore_file *f, bool *in_place)
-{
-    char path[32];
-
-    (void)pthread_mutex_lock(&f->mutex);
-    if (f->write_fd < 0 && f->own_name && !atomic_load(&f->again) &&
-        fchmod(f->fd, RESTORE_UNFINISHED_MODE) == 0) {
-        (void)snprintf(path, sizeof path, "/proc/self/fd/%d", f->fd);
-        f->write_fd = open(path, O_WRONLY | O_CLOEXEC);
-        f->touched = f->write_fd >= 0;
-    }
-    *in_place = f->write_fd >= 0;
-    if (!*in_place) atomic_store(&f->again, true);
-    atomic_store(&f->changed, true);
-    (void)pthread_mutex_unlock(&f->mutex);
 }
 
 /* ---- content ---- */
@@ -320,7 +88,7 @@ static bool begin_change(struct restore_file *f, uint64_t offset, size_t size,
         atomic_store(&f->changed, true);
         return false;
     }
-    if (!f->fresh) make_writable(f, &in_place);
+    if (!f->fresh) restore_make_writable(f, &in_place);
     return in_place;
 }
 
@@ -382,7 +150,8 @@ static enum hf_code put_chunk(struct restore_worker *worker, struct restore_file
 
 static bool goes_on(const struct restore_file *f)
 {
-    return f->state == WRITING && !atomic_load(&f->failed) && !atomic_load(&f->job->stop);
+    return f->state == RESTORE_FILE_OPEN && !atomic_load(&f->failed) &&
+           !atomic_load(&f->job->stop);
 }
 
 static void put_chunks(struct restore_worker *worker, struct restore_file *f,
@@ -428,87 +197,17 @@ static void write_again(struct restore_worker *worker, struct restore_file *f)
     struct hf_err err;
     enum hf_code rc;
 
-    close_handles(f);
+    restore_file_close(f);
     atomic_store(&f->again, false);
     atomic_store(&f->written, 0);
-    rc = replace(f, &err);
-    if (rc == HF_OK) rc = prepare_content(f, true, &err);
+    rc = restore_replace(f, &err);
+    if (rc == HF_OK) rc = restore_prepare_content(f, true, &err);
     if (rc != HF_OK)
         restore_file_fail(f, &err, false);
     else if (f->entry->has_stream)
         put_stream(worker, f);
     else
         put_chunks(worker, f, NULL, 0);
-}
-
-/* ---- links, FIFOs, sockets, devices ---- */
-
-static mode_t type_of(const struct tree_entry *e)
-{
-    switch (e->type) {
-    case TREE_FILE: return S_IFREG;
-    case TREE_DIR: return S_IFDIR;
-    case TREE_SYMLINK: return S_IFLNK;
-    case TREE_FIFO: return S_IFIFO;
-    case TREE_SOCKET: return S_IFSOCK;
-    case TREE_CHAR: return S_IFCHR;
-    case TREE_BLOCK: return S_IFBLK;
-    }
-    return 0;
-}
-
-static dev_t device_of(const struct tree_entry *e)
-{
-    return makedev(e->device_major, e->device_minor);
-}
-
-static bool other_same(const struct restore_file *f, const struct stat *st)
-{
-    const struct tree_entry *e = f->entry;
-    char target[TREE_TARGET_MAX + 2];
-    ssize_t n;
-
-    if ((st->st_mode & S_IFMT) != type_of(e)) return false;
-    if (e->type == TREE_CHAR || e->type == TREE_BLOCK) return st->st_rdev == device_of(e);
-    if (e->type != TREE_SYMLINK) return true;
-    n = readlinkat(f->dir_fd, name_of(f), target, sizeof target);
-    return n == (ssize_t)e->target.size && memcmp(target, e->target.bytes, (size_t)n) == 0;
-}
-
-static int make_other(const struct restore_file *f)
-{
-    const struct tree_entry *e = f->entry;
-
-    if (e->type == TREE_SYMLINK)
-        return symlinkat((const char *)e->target.bytes, f->dir_fd, name_of(f));
-    return mknodat(f->dir_fd, name_of(f), type_of(e) | 0600, device_of(e));
-}
-
-static enum hf_code prepare_other(struct restore_file *f, struct hf_err *err)
-{
-    bool write = f->job->pass == RESTORE_WRITE;
-    struct stat st;
-    enum hf_code rc = HF_OK;
-
-    f->state = ABSENT;
-    if (f->dir->missing) return HF_OK;
-    if (!f->has_dir) rc = take_dir(f, err);
-    if (rc != HF_OK) return rc;
-    if (write && make_other(f) == 0) goto made;
-    if (write && errno != EEXIST) return hf_fail_errno(err, errno, "make it");
-    if (fstatat(f->dir_fd, name_of(f), &st, AT_SYMLINK_NOFOLLOW) != 0)
-        return errno == ENOENT && !write
-                   ? HF_OK
-                   : hf_fail_errno(err, errno, "look at what is there");
-    f->state = can_be_kept(f, &st) ? KEPT : other_same(f, &st) ? RIGHT : ABSENT;
-    if (f->state != ABSENT || !write) return HF_OK;
-    rc = restore_clear_way(f->job, f->dir, f->dir_fd, name_of(f), err);
-    if (rc != HF_OK) return rc;
-    if (make_other(f) != 0) return hf_fail_errno(err, errno, "make it");
-made:
-    atomic_store(&f->changed, true);
-    f->state = RIGHT;
-    return HF_OK;
 }
 
 /* ---- parts ---- */
@@ -519,14 +218,14 @@ static void begin(struct restore_file *f, bool several)
     enum hf_code rc = HF_OK;
 
     (void)pthread_mutex_lock(&f->mutex);
-    if (f->state == NEW) {
+    if (f->state == RESTORE_FILE_NEW) {
         if (f->entry->type == TREE_FILE) {
-            rc = prepare(f, &err);
-            if (rc == HF_OK) rc = prepare_content(f, several, &err);
+            rc = restore_prepare(f, &err);
+            if (rc == HF_OK) rc = restore_prepare_content(f, several, &err);
         } else {
-            rc = prepare_other(f, &err);
+            rc = restore_prepare_other(f, &err);
         }
-        if (rc != HF_OK) f->state = FAILED;
+        if (rc != HF_OK) f->state = RESTORE_FILE_FAILED;
     }
     (void)pthread_mutex_unlock(&f->mutex);
     if (rc != HF_OK) restore_file_fail(f, &err, false);
@@ -555,10 +254,12 @@ static void set_meta(struct restore_worker *worker, struct restore_file *f)
     if (!f->fresh && output.fd >= 0 && f->entry->has_stream && !atomic_load(&f->holes_lie))
         restore_output_punch_all(&output);
     if (f->fd >= 0)
-        rc = restore_meta_set(&worker->meta, f->fd, f->dir_fd, name_of(f), f->entry, &err);
+        rc = restore_meta_set(&worker->meta, f->fd, f->dir_fd, restore_file_name(f),
+                              f->entry, &err);
     else
-        rc = restore_meta_set_at(&worker->meta, f->dir_fd, name_of(f), f->entry, &err);
-    if (rc != HF_OK) restore_report(f->job, f->dir, name_of(f), &err, false);
+        rc = restore_meta_set_at(&worker->meta, f->dir_fd, restore_file_name(f), f->entry,
+                                 &err);
+    if (rc != HF_OK) restore_report(f->job, f->dir, restore_file_name(f), &err, false);
 }
 
 static void count_done(struct restore_file *f)
@@ -568,15 +269,16 @@ static void count_done(struct restore_file *f)
 
     (void)pthread_mutex_lock(&f->job->mutex);
     if (f->job->pass == RESTORE_VERIFY) {
-        if (file && f->state != KEPT) c->verified++;
-    } else if (f->state == KEPT) {
+        if (file && f->state != RESTORE_FILE_KEPT) c->verified++;
+    } else if (f->state == RESTORE_FILE_KEPT) {
         c->kept++;
-    } else if (!atomic_load(&f->changed) && f->state != ABSENT) {
+    } else if (!atomic_load(&f->changed) && f->state != RESTORE_FILE_ABSENT) {
         c->unchanged++;
     } else {
         *(file ? &c->files : &c->others) += 1;
         c->bytes += f->entry->size;
-        c->bytes_written += f->state == ABSENT ? f->entry->size : atomic_load(&f->written);
+        c->bytes_written +=
+            f->state == RESTORE_FILE_ABSENT ? f->entry->size : atomic_load(&f->written);
     }
     (void)pthread_mutex_unlock(&f->job->mutex);
 }
@@ -586,7 +288,8 @@ static ino_t inode_of(const struct restore_file *f, dev_t *device)
 {
     struct stat st;
 
-    if (f->state == KEPT || fstatat(f->dir_fd, name_of(f), &st, AT_SYMLINK_NOFOLLOW) != 0)
+    if (f->state == RESTORE_FILE_KEPT ||
+        fstatat(f->dir_fd, restore_file_name(f), &st, AT_SYMLINK_NOFOLLOW) != 0)
         return 0;
     *device = st.st_dev;
     return st.st_ino;
@@ -596,24 +299,25 @@ static ino_t inode_of(const struct restore_file *f, dev_t *device)
 static void complete(struct restore_worker *worker, struct restore_file *f, dev_t *device,
                      ino_t *inode)
 {
-    bool changed = atomic_load(&f->changed) || f->touched || f->state == ABSENT;
+    bool changed =
+        atomic_load(&f->changed) || f->touched || f->state == RESTORE_FILE_ABSENT;
 
-    if (f->job->pass == RESTORE_WRITE && f->state != KEPT) set_meta(worker, f);
+    if (f->job->pass == RESTORE_WRITE && f->state != RESTORE_FILE_KEPT) set_meta(worker, f);
     if (f->group != NULL && f->job->pass == RESTORE_WRITE) *inode = inode_of(f, device);
     count_done(f);
-    if (changed && f->job->pass != RESTORE_VERIFY && f->state != KEPT)
-        restore_tell(f->job, f->dir, name_of(f), "write");
+    if (changed && f->job->pass != RESTORE_VERIFY && f->state != RESTORE_FILE_KEPT)
+        restore_tell(f->job, f->dir, restore_file_name(f), "write");
 }
 
 static void give_up(struct restore_file *f)
 {
     /* A part of a file is no file. */
     if (f->touched && f->job->pass == RESTORE_WRITE && f->dir_fd >= 0)
-        (void)unlinkat(f->dir_fd, name_of(f), 0);
+        (void)unlinkat(f->dir_fd, restore_file_name(f), 0);
     if (f->job->pass == RESTORE_VERIFY)
-        restore_report_mismatch(f->job, f->dir, name_of(f), &f->err);
+        restore_report_mismatch(f->job, f->dir, restore_file_name(f), &f->err);
     else
-        restore_report(f->job, f->dir, name_of(f), &f->err, f->reading);
+        restore_report(f->job, f->dir, restore_file_name(f), &f->err, f->reading);
 }
 
 /* A file that is to be read back, and is not there or is something else. */
@@ -621,7 +325,7 @@ static void check_presence(struct restore_file *f)
 {
     struct hf_err err;
 
-    if (f->job->pass != RESTORE_VERIFY || f->state != ABSENT) return;
+    if (f->job->pass != RESTORE_VERIFY || f->state != RESTORE_FILE_ABSENT) return;
     (void)hf_fail(&err, HF_NOT_FOUND,
                   "verify: no such file of this type and size that can be read is there");
     restore_file_fail(f, &err, false);
@@ -648,7 +352,7 @@ static void finish(struct restore_worker *worker, struct restore_file *f)
     check_presence(f);
     if (atomic_load(&f->failed))
         give_up(f);
-    else if (!atomic_load(&f->job->stop) && f->state != NEW)
+    else if (!atomic_load(&f->job->stop) && f->state != RESTORE_FILE_NEW)
         complete(worker, f, &device, &inode);
     if (f->group != NULL && f->job->links != NULL)
         waiting = restore_links_done(f->job->links, f, f->first, device, inode);
@@ -673,18 +377,18 @@ static enum hf_code link_to(struct restore_file *f, const struct restore_place *
     if (fstatat(from_fd, place->name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
         st.st_dev != place->device || st.st_ino != place->inode)
         return hf_fail(err, HF_IO, "the first of its names is no longer there");
-    if (fstatat(f->dir_fd, name_of(f), &st, AT_SYMLINK_NOFOLLOW) == 0) {
-        f->state = RIGHT;
+    if (fstatat(f->dir_fd, restore_file_name(f), &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        f->state = RESTORE_FILE_RIGHT;
         if (st.st_dev == place->device && st.st_ino == place->inode) return HF_OK;
-        f->state = KEPT;
-        if (can_be_kept(f, &st)) return HF_OK;
-        rc = restore_clear_way(f->job, f->dir, f->dir_fd, name_of(f), err);
+        f->state = RESTORE_FILE_KEPT;
+        if (restore_file_stays(f, &st)) return HF_OK;
+        rc = restore_clear_way(f->job, f->dir, f->dir_fd, restore_file_name(f), err);
         if (rc != HF_OK) return rc;
     }
-    if (linkat(from_fd, place->name, f->dir_fd, name_of(f), 0) != 0)
+    if (linkat(from_fd, place->name, f->dir_fd, restore_file_name(f), 0) != 0)
         return hf_fail_errno(err, errno, "link");
     atomic_store(&f->changed, true);
-    f->state = RIGHT;
+    f->state = RESTORE_FILE_RIGHT;
     return HF_OK;
 }
 
@@ -696,7 +400,7 @@ static enum hf_code try_link(struct restore_file *f, struct hf_err *err)
 
     if (!restore_links_place(f->job->links, f, &place))
         return hf_fail(err, HF_NOT_FOUND, "the first of its names failed");
-    rc = take_dir(f, err);
+    rc = restore_file_take_dir(f, err);
     if (rc == HF_OK) {
         rc = restore_dir_take(f->job->dirs, place.dir, &from_fd, err);
         if (rc == HF_OK) {
@@ -714,11 +418,12 @@ void restore_file_link(struct restore_worker *worker, struct restore_file *f)
 
     if (!atomic_load(&f->job->stop) && try_link(f, &err) == HF_OK) {
         count_done(f);
-        if (atomic_load(&f->changed)) restore_tell(f->job, f->dir, name_of(f), "write");
+        if (atomic_load(&f->changed))
+            restore_tell(f->job, f->dir, restore_file_name(f), "write");
         release(worker, f);
         return;
     }
-    f->state = NEW;
+    f->state = RESTORE_FILE_NEW;
     if (!atomic_load(&f->job->stop)) begin(f, true);
     if (f->entry->type == TREE_FILE && f->entry->has_stream)
         put_stream(worker, f);

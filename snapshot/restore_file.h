@@ -9,17 +9,53 @@
 
 #include "snapshot/restore_job.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
-struct restore_file; /* opaque */
 struct restore_group;
+
+enum restore_file_state {
+    RESTORE_FILE_NEW,    /* nothing was looked at */
+    RESTORE_FILE_OPEN,   /* fd is open */
+    RESTORE_FILE_ABSENT, /* not there, and only looked at */
+    RESTORE_FILE_RIGHT,  /* made, or taken as right; metadata is set */
+    RESTORE_FILE_KEPT,   /* stays as it is */
+    RESTORE_FILE_FAILED
+};
+
+struct restore_file {
+    struct restore_job *job;
+    struct restore_dir *dir;     /* one of its pending things is this file */
+    struct tree_entry *entry;    /* owned */
+    struct restore_group *group; /* or NULL; restore_links.c's, as are the next two */
+    bool first;                  /* of the group */
+    struct restore_file *next;   /* of those that wait for the first */
+    atomic_uint parts;
+    atomic_bool failed, changed; /* changed: something was, or would be, written */
+    atomic_bool again;           /* cannot be changed in place: write a new one */
+    atomic_bool holes_lie;       /* something stands where the map says that nothing does */
+    atomic_uint_fast64_t written;
+
+    pthread_mutex_t mutex; /* guards all below while there are several parts */
+    enum restore_file_state state;
+    int dir_fd;   /* borrowed from dir while has_dir */
+    int fd;       /* read, or written when fresh; -1 */
+    int write_fd; /* fd, or another one of the same file, or -1 */
+    bool has_dir;
+    bool fresh;    /* made by us */
+    bool own_name; /* it has no other names: may be changed in place */
+    struct hole_map holes;
+    struct hf_err err;
+    bool reading; /* the error is one of reading the store */
+    bool touched; /* what is at the name now is not whole */
+};
 
 /* The entry (taken over, also on failure) in `dir`, in which it is one more thing to be
  * done.  The caller holds one part of it.  NULL: out of memory. */
 struct restore_file *restore_file_new(struct restore_job *job, struct restore_dir *dir,
                                       struct tree_entry *entry);
-const struct tree_entry *restore_file_entry(const struct restore_file *file);
-struct restore_dir *restore_file_dir(const struct restore_file *file);
 
 size_t restore_file_bytes(const struct restore_file *file); /* the memory it takes */
 
@@ -34,15 +70,6 @@ void restore_file_part(struct restore_worker *worker, struct restore_file *file,
                        const struct restore_chunk *chunks, size_t count);
 /* Ends one part; with the last one the file is done and released. */
 void restore_file_end(struct restore_worker *worker, struct restore_file *file);
-
-/* ---- for restore_links.c ---- */
-
-struct restore_group *restore_file_group(const struct restore_file *file);
-void restore_file_set_group(struct restore_file *file, struct restore_group *group,
-                            bool first);
-/* Files of one group that wait for its first. */
-struct restore_file *restore_file_next(const struct restore_file *file);
-void restore_file_set_next(struct restore_file *file, struct restore_file *next);
 
 /* Makes it another name of its group's first file, or a file of its own where that cannot
  * be, and ends its only part. */

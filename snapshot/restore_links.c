@@ -111,13 +111,13 @@ static struct hf_id content_of(const struct tree_entry *e)
 static bool set_place(struct restore_links *links, struct restore_group *group,
                       const struct restore_file *file)
 {
-    char *name = strdup(restore_entry_name(restore_file_entry(file)));
+    char *name = strdup(restore_entry_name(file->entry));
 
     if (name == NULL) return false;
     if (group->dir != NULL) restore_dir_drop(links->dirs, group->dir);
     free(group->name);
     group->name = name;
-    group->dir = restore_file_dir(file);
+    group->dir = file->dir;
     restore_dir_hold(group->dir);
     return true;
 }
@@ -125,7 +125,7 @@ static bool set_place(struct restore_links *links, struct restore_group *group,
 static struct restore_group *add_group(struct restore_links *links,
                                        struct restore_file *file)
 {
-    const struct tree_entry *e = restore_file_entry(file);
+    const struct tree_entry *e = file->entry;
     size_t bytes =
         sizeof(struct restore_group) + sizeof(struct restore_dir) + e->name.size + 1;
     struct restore_group **bucket = &links->buckets[e->link_group % BUCKETS];
@@ -160,7 +160,7 @@ static struct restore_group *find(struct restore_links *links, uint64_t number)
 static struct restore_group *find_or_add(struct restore_links *links,
                                          struct restore_file *file, bool *added)
 {
-    const struct tree_entry *e = restore_file_entry(file);
+    const struct tree_entry *e = file->entry;
     struct restore_group *group;
 
     (void)pthread_mutex_lock(&links->mutex);
@@ -176,12 +176,14 @@ static enum restore_link join(struct restore_links *links, struct restore_group 
 {
     if (group->state == FAILED && set_place(links, group, file)) {
         group->state = WRITING;
-        restore_file_set_group(file, group, true);
+        file->group = group;
+        file->first = true;
         return RESTORE_LINK_NONE;
     }
-    restore_file_set_group(file, group, false);
+    file->group = group;
+    file->first = false;
     if (group->state != WRITING) return RESTORE_LINK_READY;
-    restore_file_set_next(file, group->waiting);
+    file->next = group->waiting;
     group->waiting = file;
     return RESTORE_LINK_WAIT;
 }
@@ -189,7 +191,7 @@ static enum restore_link join(struct restore_links *links, struct restore_group 
 enum restore_link restore_links_meet(struct restore_links *links, struct fetcher *fetcher,
                                      struct restore_file *file)
 {
-    const struct tree_entry *e = restore_file_entry(file);
+    const struct tree_entry *e = file->entry;
     struct restore_group *group;
     enum restore_link found;
     struct hf_id content;
@@ -199,7 +201,8 @@ enum restore_link restore_links_meet(struct restore_links *links, struct fetcher
     group = find_or_add(links, file, &added);
     if (group == NULL) return RESTORE_LINK_NONE;
     if (added) {
-        restore_file_set_group(file, group, true);
+        file->group = group;
+        file->first = true;
         return RESTORE_LINK_NONE;
     }
     /* What a group is of does not change, and it lives as long as the table. */
@@ -216,7 +219,7 @@ enum restore_link restore_links_meet(struct restore_links *links, struct fetcher
 bool restore_links_place(struct restore_links *links, struct restore_file *file,
                          struct restore_place *place)
 {
-    const struct restore_group *group = restore_file_group(file);
+    const struct restore_group *group = file->group;
     bool ready;
 
     (void)pthread_mutex_lock(&links->mutex);
@@ -241,7 +244,7 @@ struct restore_file *restore_links_done(struct restore_links *links,
                                         struct restore_file *file, bool first, dev_t device,
                                         ino_t inode)
 {
-    struct restore_group *group = restore_file_group(file);
+    struct restore_group *group = file->group;
     struct restore_file *waiting = NULL;
 
     (void)pthread_mutex_lock(&links->mutex);

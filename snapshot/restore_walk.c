@@ -265,7 +265,7 @@ static enum hf_code enter(struct walk *w, const struct tree_entry *e, bool taken
 /* Queues the content of a file part by part. */
 static void queue_content(struct walk *w, struct restore_file *file)
 {
-    const struct tree_entry *e = restore_file_entry(file);
+    const struct tree_entry *e = file->entry;
     struct stream_cursor *cursor =
         stream_cursor_new(w->job->options->fetcher, FRAME_DATA, &e->stream);
     struct hf_err err;
