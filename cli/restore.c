@@ -191,6 +191,8 @@ static int run_restore(struct run *run, const char *spec)
     if (rc == HF_OK) {
         o.root = snapshot.root;
         o.totals = snapshot.totals;
+        o.paths = (const char *const *)snapshot.paths;
+        o.path_count = snapshot.path_count;
         if (run->cli->verbose > 0 || run->dry_run) o.on_change = on_change;
         rc = run->dry_run ? hf_dir_open(run->target, &o.target_fd, &err)
                           : hf_dir_make(run->target, &o.target_fd, &err);

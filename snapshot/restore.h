@@ -48,7 +48,12 @@ struct restore_options {
     const struct pattern_set *include; /* NULL: all.  Matched against the path in the */
     const struct pattern_set *exclude; /* snapshot; NULL: none */
     enum restore_overwrite overwrite;
-    bool remove;      /* what is in the directories and not in the snapshot, if selected */
+    bool remove; /* what is in the directories and not in the snapshot, if selected */
+    /* The absolute paths that were backed up (struct snapshot): `remove` works at and below
+     * them only, for a directory that just leads there has more in it than the snapshot
+     * knows.  None: everywhere. */
+    const char *const *paths;
+    size_t path_count;
     bool dry_run;     /* only look */
     bool verify;      /* read back what was written */
     bool numeric_ids; /* owners by number also when their names are known here */

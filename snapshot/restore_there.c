@@ -68,6 +68,22 @@ enum hf_code restore_replace(struct restore_file *f, struct hf_err *err)
     return rc == HF_OK ? create(f, err) : rc;
 }
 
+/* Its owner can read also what he has forbidden himself to, but not without a trace. */
+static int open_to_read(const struct restore_file *f, const struct stat *st)
+{
+    const char *name = restore_file_name(f);
+    const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+    const mode_t mode = st->st_mode & 07777;
+    int fd = openat(f->dir_fd, name, flags);
+
+    if (fd >= 0 || errno != EACCES || f->job->pass == RESTORE_LOOK ||
+        fchmodat(f->dir_fd, name, mode | 0400, AT_SYMLINK_NOFOLLOW) != 0)
+        return fd;
+    fd = openat(f->dir_fd, name, flags);
+    (void)fchmodat(f->dir_fd, name, mode, AT_SYMLINK_NOFOLLOW);
+    return fd;
+}
+
 /* Opens what is there to compare it.  False: it is to be replaced. */
 static bool open_there(struct restore_file *f, const struct stat *st)
 {
@@ -79,8 +95,7 @@ static bool open_there(struct restore_file *f, const struct stat *st)
     f->own_name = st->st_nlink == 1;
     if (!f->own_name && f->entry->link_group == 0 && f->job->pass != RESTORE_VERIFY)
         return false;
-    f->fd = openat(f->dir_fd, restore_file_name(f),
-                   O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    f->fd = open_to_read(f, st);
     if (f->fd < 0) return false;
     same = fstat(f->fd, &now) == 0 && S_ISREG(now.st_mode) && now.st_ino == st->st_ino &&
            now.st_dev == st->st_dev;

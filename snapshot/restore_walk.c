@@ -363,6 +363,19 @@ static enum hf_code visit(struct walk *w, const struct tree_entry *e, struct hf_
     return make_levels(w) ? queue_file(w, w->top->dir, e, err) : HF_OK;
 }
 
+/* The snapshot knows all that was in the directory at `path`. */
+static bool is_complete(const struct restore_options *o, const char *path)
+{
+    for (size_t i = 0; i < o->path_count; i++) {
+        size_t n = strlen(o->paths[i]);
+
+        if (n > 0 && o->paths[i][n - 1] == '/') n--;
+        if (strncmp(path, o->paths[i], n) == 0 && (path[n] == '/' || path[n] == '\0'))
+            return true;
+    }
+    return o->path_count == 0;
+}
+
 /* All entries of the top level have been seen. */
 static void leave(struct walk *w)
 {
@@ -370,8 +383,9 @@ static void leave(struct walk *w)
     struct restore_job *job = w->job;
     struct hf_err err;
 
+    w->path[level->path_size] = '\0';
     if (job->options->remove && job->pass != RESTORE_VERIFY && level->dir != NULL &&
-        !level->dir->missing && !level->broken &&
+        !level->dir->missing && !level->broken && is_complete(job->options, w->path) &&
         restore_delete_others(job, level->dir, &level->root, level->taken, &err) != HF_OK)
         restore_report(job, level->dir, NULL, &err, true);
     pop(w);

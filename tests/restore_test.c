@@ -288,6 +288,49 @@ static void many_small_files_come_back(void **state)
     free(names);
 }
 
+/* As after many nights: neighbours in the tree are far apart in the store. */
+static void a_frame_is_opened_once_wherever_its_files_are(void **state)
+{
+    enum { COUNT = 1000, SIZE = 5000 };
+    struct fixture *f = *state;
+    struct tree_item *items = calloc(COUNT, sizeof *items);
+    char(*names)[8] = calloc(COUNT, sizeof *names);
+    uint64_t before;
+
+    for (size_t i = 0; i < COUNT; i++) /* stored in the order of i, named in another */
+        (void)snprintf(names[i], sizeof names[i], "%06zu", i * 377 % COUNT);
+    for (size_t i = 0; i < COUNT; i++)
+        items[i * 377 % COUNT] = tree_build_queue(&f->b, names[i], f->big + i * SIZE, SIZE);
+    tree_build_stored(&f->b, items, COUNT);
+    f->options.root = tree_build_root(&f->b, items, COUNT);
+    fetcher_free(f->b.fetcher);
+    f->options.fetcher = f->b.fetcher = fetcher_new(f->b.store, 4);
+    before = memory_store_calls(f->b.store, MEMORY_GET);
+    run_ok(f);
+    assert_int_equal(f->counts.files, COUNT);
+    for (size_t i = 0; i < COUNT; i++)
+        expect_bytes(f, names[i], f->big + i * SIZE, SIZE);
+    /* 5 MB are at most 20 frames; the tree is some more. */
+    assert_in_range(memory_store_calls(f->b.store, MEMORY_GET) - before, 5, 60);
+    free(items);
+    free(names);
+}
+
+static void attributes_that_do_not_parse_cost_no_content(void **state)
+{
+    struct fixture *f = *state;
+    static const uint8_t no_pairs[] = {0x01};
+    struct tree_item item = tree_build_file(&f->b, "file", f->big, 300000);
+
+    item.entry.xattrs = (struct span){no_pairs, sizeof no_pairs};
+    f->options.root = tree_build_root(&f->b, &item, 1);
+    assert_int_equal(run(f), HF_OK);
+    assert_int_equal(f->counts.failed, 1);
+    assert_string_equal(f->failed, "/file");
+    expect_bytes(f, "file", f->big, 300000);
+    assert_int_equal(stat_of(f, "file").st_mode & 07777, 0644);
+}
+
 /* ---- hard links ---- */
 
 static void entries_of_one_group_are_one_inode(void **state)
@@ -648,6 +691,27 @@ static void what_the_snapshot_does_not_have_is_deleted_when_asked(void **state)
     pattern_set_free(exclude);
 }
 
+/* "/" only leads to what was backed up: the snapshot knows nothing of what else is there.
+ */
+static void nothing_is_deleted_beside_the_paths_of_the_snapshot(void **state)
+{
+    static const char *const paths[] = {"/a/deep", "/z"};
+    struct fixture *f = *state;
+
+    build_choice(f);
+    run_ok(f);
+    f->options.remove = true;
+    f->options.paths = paths;
+    f->options.path_count = 2;
+    put_bytes(f, "beside", "x", 1);
+    put_bytes(f, "a/deeper", "x", 1);
+    put_bytes(f, "a/deep/extra", "x", 1);
+    run_ok(f);
+    assert_true(there(f, "beside") && there(f, "a/deeper"));
+    assert_false(there(f, "a/deep/extra"));
+    assert_int_equal(f->counts.deleted, 1);
+}
+
 static void what_stands_in_the_way_goes_only_when_it_may(void **state)
 {
     struct fixture *f = *state;
@@ -896,6 +960,8 @@ int main(void)
         WITH_FIXTURE(every_type_and_its_metadata_come_back),
         WITH_FIXTURE(owners_go_by_name_unless_numbers_are_asked_for),
         WITH_FIXTURE(many_small_files_come_back),
+        WITH_FIXTURE(a_frame_is_opened_once_wherever_its_files_are),
+        WITH_FIXTURE(attributes_that_do_not_parse_cost_no_content),
         WITH_FIXTURE(entries_of_one_group_are_one_inode),
         WITH_FIXTURE(a_group_whose_first_is_damaged_costs_no_more_than_its_content),
         WITH_FIXTURE(holes_come_back_and_a_map_that_lies_costs_nothing),
@@ -905,6 +971,7 @@ int main(void)
         WITH_FIXTURE(a_dry_run_writes_nothing_and_says_what_it_would),
         WITH_FIXTURE(only_what_is_selected_is_restored),
         WITH_FIXTURE(what_the_snapshot_does_not_have_is_deleted_when_asked),
+        WITH_FIXTURE(nothing_is_deleted_beside_the_paths_of_the_snapshot),
         WITH_FIXTURE(what_stands_in_the_way_goes_only_when_it_may),
         WITH_FIXTURE(a_tree_that_holds_more_than_it_says_ends_the_run),
         WITH_FIXTURE(two_entries_of_one_name_are_refused),

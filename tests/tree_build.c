@@ -47,28 +47,63 @@ struct tree_entry tree_build_entry(const char *name, enum tree_type type)
                                .mtime_ns = 1000000000123456789};
 }
 
-struct tree_item tree_build_file(struct tree_build *b, const char *name,
-                                 const uint8_t *bytes, size_t n)
+static void add_chunks(struct tree_build *b, struct stream_writer *writer,
+                       const uint8_t *bytes, size_t n)
 {
-    struct tree_item item = {.entry = tree_build_entry(name, TREE_FILE),
-                             .has_stream = true};
-    struct stream_writer writer;
     struct hf_err err;
 
-    stream_writer_init(&writer, b->packer);
     for (size_t i = 0; i < n; i += CHUNK) {
         size_t take = n - i < CHUNK ? n - i : CHUNK;
         struct packed packed;
 
         assert_int_equal(packer_add(b->packer, bytes + i, take, &packed, &err), HF_OK);
-        assert_int_equal(stream_writer_add(&writer, take, &packed, &err), HF_OK);
+        assert_int_equal(stream_writer_add(writer, take, &packed, &err), HF_OK);
     }
-    assert_int_equal(packer_finish_data(b->packer, &err), HF_OK);
-    assert_true(stream_writer_ready(&writer));
-    assert_int_equal(stream_writer_finish(&writer, &item.stream, &err), HF_OK);
-    stream_writer_done(&writer);
+}
+
+static struct tree_item finish_file(struct stream_writer *writer, const char *name,
+                                    size_t n)
+{
+    struct tree_item item = {.entry = tree_build_entry(name, TREE_FILE),
+                             .has_stream = true};
+    struct hf_err err;
+
+    assert_true(stream_writer_ready(writer));
+    assert_int_equal(stream_writer_finish(writer, &item.stream, &err), HF_OK);
+    stream_writer_done(writer);
     item.entry.size = n;
     return item;
+}
+
+struct tree_item tree_build_file(struct tree_build *b, const char *name,
+                                 const uint8_t *bytes, size_t n)
+{
+    struct stream_writer writer;
+    struct hf_err err;
+
+    stream_writer_init(&writer, b->packer);
+    add_chunks(b, &writer, bytes, n);
+    assert_int_equal(packer_finish_data(b->packer, &err), HF_OK);
+    return finish_file(&writer, name, n);
+}
+
+struct tree_item tree_build_queue(struct tree_build *b, const char *name,
+                                  const uint8_t *bytes, size_t n)
+{
+    struct stream_writer writer;
+
+    assert_true(n <= CHUNK); /* a stream of one chunk is ready at once */
+    stream_writer_init(&writer, b->packer);
+    add_chunks(b, &writer, bytes, n);
+    return finish_file(&writer, name, n);
+}
+
+void tree_build_stored(struct tree_build *b, struct tree_item *items, size_t count)
+{
+    struct hf_err err;
+
+    assert_int_equal(packer_finish_data(b->packer, &err), HF_OK);
+    assert_true(tree_items_ready(b->packer, items, count));
 }
 
 struct tree_item tree_build_small(const char *name, const char *text)

@@ -29,6 +29,11 @@ struct tree_entry tree_build_entry(const char *name, enum tree_type type);
 /* An item whose content is n bytes in a stream, in chunks of at most 100,000 bytes. */
 struct tree_item tree_build_file(struct tree_build *b, const char *name,
                                  const uint8_t *bytes, size_t n);
+/* The same of one chunk, which may share its frame with those that follow, until
+ * tree_build_stored. */
+struct tree_item tree_build_queue(struct tree_build *b, const char *name,
+                                  const uint8_t *bytes, size_t n);
+void tree_build_stored(struct tree_build *b, struct tree_item *items, size_t count);
 /* One whose content (n <= TREE_INLINE_MAX, borrowed) is in the entry. */
 struct tree_item tree_build_small(const char *name, const char *text);
 struct tree_item tree_build_link(const char *name, const char *target);
