@@ -80,8 +80,9 @@ static int open_to_read(const struct restore_file *f, const struct stat *st)
         fchmodat(f->dir_fd, name, mode | 0400, AT_SYMLINK_NOFOLLOW) != 0)
         return fd;
     fd = openat(f->dir_fd, name, flags);
-    (void)fchmodat(f->dir_fd, name, mode, AT_SYMLINK_NOFOLLOW);
-    return fd;
+    if (fchmodat(f->dir_fd, name, mode, AT_SYMLINK_NOFOLLOW) == 0 || fd < 0) return fd;
+    (void)close(fd);
+    return -1;
 }
 
 /* Opens what is there to compare it.  False: it is to be replaced. */
