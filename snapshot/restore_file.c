@@ -59,7 +59,7 @@ static void release(struct restore_worker *worker, struct restore_file *f)
 {
     struct restore_dir *dir = f->dir;
 
-    restore_file_close(f);
+    (void)restore_file_close(f);
     if (f->has_dir) restore_dir_give(f->job->dirs, dir);
     hole_map_done(&f->holes);
     (void)pthread_mutex_destroy(&f->mutex);
@@ -197,7 +197,7 @@ static void write_again(struct restore_worker *worker, struct restore_file *f)
     struct hf_err err;
     enum hf_code rc;
 
-    restore_file_close(f);
+    (void)restore_file_close(f);
     atomic_store(&f->again, false);
     atomic_store(&f->written, 0);
     rc = restore_replace(f, &err);
@@ -295,6 +295,17 @@ static ino_t inode_of(const struct restore_file *f, dev_t *device)
     return st.st_ino;
 }
 
+/* Some file systems say only now that there was no room. */
+static void close_written(struct restore_file *f)
+{
+    struct hf_err err;
+    int errnum = restore_file_close(f);
+
+    if (errnum == 0) return;
+    (void)hf_fail_errno(&err, errnum, "close");
+    restore_file_fail(f, &err, false);
+}
+
 /* Everything is there.  Sets *device and *inode for the group. */
 static void complete(struct restore_worker *worker, struct restore_file *f, dev_t *device,
                      ino_t *inode)
@@ -302,7 +313,11 @@ static void complete(struct restore_worker *worker, struct restore_file *f, dev_
     bool changed =
         atomic_load(&f->changed) || f->touched || f->state == RESTORE_FILE_ABSENT;
 
-    if (f->job->pass == RESTORE_WRITE && f->state != RESTORE_FILE_KEPT) set_meta(worker, f);
+    if (f->job->pass == RESTORE_WRITE && f->state != RESTORE_FILE_KEPT) {
+        set_meta(worker, f);
+        close_written(f);
+        if (atomic_load(&f->failed)) return;
+    }
     if (f->group != NULL && f->job->pass == RESTORE_WRITE) *inode = inode_of(f, device);
     count_done(f);
     if (changed && f->job->pass != RESTORE_VERIFY && f->state != RESTORE_FILE_KEPT)
@@ -350,10 +365,10 @@ static void finish(struct restore_worker *worker, struct restore_file *f)
 
     if (atomic_load(&f->again) && goes_on(f)) write_again(worker, f);
     check_presence(f);
-    if (atomic_load(&f->failed))
-        give_up(f);
-    else if (!atomic_load(&f->job->stop) && f->state != RESTORE_FILE_NEW)
+    if (!atomic_load(&f->failed) && !atomic_load(&f->job->stop) &&
+        f->state != RESTORE_FILE_NEW)
         complete(worker, f, &device, &inode);
+    if (atomic_load(&f->failed)) give_up(f);
     if (f->group != NULL && f->job->links != NULL)
         waiting = restore_links_done(f->job->links, f, f->first, device, inode);
     release(worker, f);

@@ -9,16 +9,16 @@
 #include <time.h>
 #include <unistd.h>
 
-#define THREADS_MAX    8u
-#define WINDOW_TASKS   1024u
-#define WINDOW_BYTES   (64u << 20) /* of content */
-#define TASKS_MAX      4096u       /* gathered, queued and running */
-#define MEMORY_MAX     (24u << 20) /* that they take */
-#define BATCH_TASKS    64u
-#define BATCH_BYTES    (1u << 20)
-#define BATCH_MOST     256u /* also within one frame */
-#define BATCHES_QUEUED 8u
-#define POLL_MS        100u
+#define THREADS_MAX  8u
+#define WINDOW_TASKS 1024u
+#define WINDOW_BYTES (64u << 20) /* of content */
+#define TASKS_MAX    4096u       /* gathered, queued and running */
+#define MEMORY_MAX   (24u << 20) /* that they take */
+#define BATCH_TASKS  64u
+#define BATCH_BYTES  (1u << 20)
+#define BATCH_MOST   256u /* also within one frame */
+#define BATCHES_MAX  16u  /* queued and running */
+#define POLL_MS      100u
 
 struct task {
     struct restore_file *file;
@@ -43,9 +43,9 @@ struct restore_queue {
     uint64_t window_bytes;
     struct restore_worker walker;
 
-    pthread_mutex_t mutex; /* guards all below */
-    pthread_cond_t less;   /* something was done */
-    size_t tasks, memory;  /* that exist */
+    pthread_mutex_t mutex;         /* guards all below */
+    pthread_cond_t less;           /* something was done */
+    size_t tasks, memory, batches; /* that exist */
     struct restore_worker *idle[THREADS_MAX];
     size_t idle_count;
     struct restore_worker workers[THREADS_MAX];
@@ -72,7 +72,7 @@ struct restore_queue *restore_queue_new(struct restore_job *job, size_t threads)
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&q->less, &monotonic);
     (void)pthread_condattr_destroy(&monotonic);
-    q->pool = hf_pool_new(threads, BATCHES_QUEUED);
+    q->pool = hf_pool_new(threads, BATCHES_MAX);
     if (q->pool != NULL) return q;
     restore_queue_free(q);
     return NULL;
@@ -138,6 +138,7 @@ static void run_batch(void *arg)
     q->idle[q->idle_count++] = worker;
     q->tasks -= batch->count;
     q->memory -= memory;
+    q->batches--;
     (void)pthread_cond_signal(&q->less);
     (void)pthread_mutex_unlock(&q->mutex);
     free(batch);
@@ -172,6 +173,8 @@ static bool same_frame(const struct task *a, const struct task *b)
            hf_id_equal(&f->block, &g->block);
 }
 
+/* Waits a while for something to be done, and asks whether to go on.  With the mutex held,
+ * which it gives up meanwhile. */
 static void wait_less(struct restore_queue *q)
 {
     struct timespec until;
@@ -183,6 +186,9 @@ static void wait_less(struct restore_queue *q)
         until.tv_sec++;
     }
     (void)pthread_cond_timedwait(&q->less, &q->mutex, &until);
+    (void)pthread_mutex_unlock(&q->mutex);
+    restore_queue_poll(q, "");
+    (void)pthread_mutex_lock(&q->mutex);
 }
 
 /* Runs a batch here when there is no memory to hand it over. */
@@ -204,6 +210,11 @@ static void submit(struct restore_queue *q, struct task **tasks, size_t count)
         (void)pthread_mutex_unlock(&q->mutex);
         return;
     }
+    (void)pthread_mutex_lock(&q->mutex);
+    while (q->batches == BATCHES_MAX)
+        wait_less(q);
+    q->batches++;
+    (void)pthread_mutex_unlock(&q->mutex);
     batch->queue = q;
     batch->count = count;
     memcpy(batch->tasks, tasks, count * sizeof *tasks);
@@ -237,12 +248,8 @@ void restore_queue_finish(struct restore_queue *queue)
 {
     flush(queue);
     (void)pthread_mutex_lock(&queue->mutex);
-    while (queue->tasks > 0) {
+    while (queue->tasks > 0)
         wait_less(queue);
-        (void)pthread_mutex_unlock(&queue->mutex);
-        restore_queue_poll(queue, "");
-        (void)pthread_mutex_lock(&queue->mutex);
-    }
     (void)pthread_mutex_unlock(&queue->mutex);
     queue->waiting = 0;
 }
@@ -263,12 +270,8 @@ static void add(struct restore_queue *q, struct task *task)
         flush(q);
     if (!full) return;
     (void)pthread_mutex_lock(&q->mutex);
-    while (q->tasks >= TASKS_MAX || q->memory >= MEMORY_MAX) {
+    while (q->tasks >= TASKS_MAX || q->memory >= MEMORY_MAX)
         wait_less(q);
-        (void)pthread_mutex_unlock(&q->mutex);
-        restore_queue_poll(q, "");
-        (void)pthread_mutex_lock(&q->mutex);
-    }
     (void)pthread_mutex_unlock(&q->mutex);
 }
 

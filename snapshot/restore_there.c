@@ -15,11 +15,14 @@ const char *restore_file_name(const struct restore_file *f)
     return restore_entry_name(f->entry);
 }
 
-void restore_file_close(struct restore_file *f)
+int restore_file_close(struct restore_file *f)
 {
-    if (f->write_fd >= 0 && f->write_fd != f->fd) (void)close(f->write_fd);
-    if (f->fd >= 0) (void)close(f->fd);
+    int errnum = 0;
+
+    if (f->write_fd >= 0 && close(f->write_fd) != 0) errnum = errno;
+    if (f->fd >= 0 && f->fd != f->write_fd) (void)close(f->fd);
     f->fd = f->write_fd = -1;
+    return errnum;
 }
 
 /* ---- regular files ---- */
@@ -100,7 +103,7 @@ static bool open_there(struct restore_file *f, const struct stat *st)
     if (f->fd < 0) return false;
     same = fstat(f->fd, &now) == 0 && S_ISREG(now.st_mode) && now.st_ino == st->st_ino &&
            now.st_dev == st->st_dev;
-    if (!same) restore_file_close(f);
+    if (!same) (void)restore_file_close(f);
     return same;
 }
 

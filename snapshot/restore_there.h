@@ -15,7 +15,8 @@ const char *restore_file_name(const struct restore_file *f);
 /* Sets dir_fd. */
 HF_MUST_CHECK enum hf_code restore_file_take_dir(struct restore_file *f,
                                                  struct hf_err *err);
-void restore_file_close(struct restore_file *f); /* its own handles */
+/* Closes its own handles; returns errno when what was written could not be kept, else 0. */
+int restore_file_close(struct restore_file *f);
 
 /* What is there is not to be overwritten. */
 bool restore_file_stays(const struct restore_file *f, const struct stat *st);

@@ -177,7 +177,9 @@ static void every_type_and_its_metadata_come_back(void **state)
     static const uint8_t one[] = {0x81, 0x82, 0x46, 'u', 's', 'e', 'r',
                                   '.',  'x',  0x42, 'h', 'i'}; /* [["user.x", "hi"]] */
     struct tree_item in[2];
-    struct tree_item items[8];
+    static const uint8_t capable[] = /* [["security.capability", cap_net_bind_service]] */
+        "\x81\x82\x53security.capability\x54\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    struct tree_item items[9];
     struct stat st;
     char value[8];
     size_t n = 0;
@@ -186,6 +188,12 @@ static void every_type_and_its_metadata_come_back(void **state)
     items[n] = tree_build_dir(&f->b, "a dir", in, 1);
     items[n].entry.mode = 0500;
     items[n++].entry.mtime_ns = -5;
+    if (root) {
+        items[n] = tree_build_small("capable", "a program");
+        items[n].entry.uid = 12345; /* a change of owner takes capabilities away */
+        items[n].entry.mode = 02755;
+        items[n++].entry.xattrs = (struct span){capable, sizeof capable};
+    }
     if (root) {
         items[n] = (struct tree_item){.entry = tree_build_entry("device", TREE_CHAR)};
         items[n].entry.device_major = 1;
@@ -214,6 +222,14 @@ static void every_type_and_its_metadata_come_back(void **state)
     if (root) {
         st = stat_of(f, "device");
         assert_true(S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3));
+        {
+            char path[400];
+            uint8_t got[32];
+
+            (void)snprintf(path, sizeof path, "%s/capable", f->out);
+            assert_int_equal(getxattr(path, "security.capability", got, sizeof got), 20);
+            assert_int_equal(stat_of(f, "capable").st_mode & 07777, 02755);
+        }
         st = stat_of(f, "file");
         assert_true(st.st_uid == 12345 && st.st_gid == 4294967294u);
     }
@@ -237,7 +253,7 @@ static void every_type_and_its_metadata_come_back(void **state)
     st = stat_of(f, "file");
     run_ok(f);
     assert_true(f->counts.bytes_written == 0 && f->counts.files + f->counts.others == 0);
-    assert_int_equal(f->counts.unchanged, root ? 7 : 6);
+    assert_int_equal(f->counts.unchanged, root ? 8 : 6);
     assert_int_equal(stat_of(f, "file").st_ctim.tv_nsec, st.st_ctim.tv_nsec);
     assert_true(stat_of(f, "file").st_ino == st.st_ino);
 }
