@@ -65,6 +65,18 @@ printf X | dd of="$scratch/out$data/big" bs=1 seek=4000000 conv=notrunc 2>/dev/n
 touch -r "$scratch/stamp" "$scratch/out$data/big"
 expect 6 "big: verify" hf restore --verify --overwrite if-changed -t "$scratch/out" latest
 
+# ---- a program that runs cannot be written to: a new file takes its place ----
+cp "$(command -v sleep)" "$data/program"
+expect 0 "snapshot" hf backup "$data"
+expect 0 "" hf restore -t "$scratch/out" latest
+python3 -c 'import sys
+f = open(sys.argv[1], "r+b"); f.seek(-1, 2); b = f.read(1); f.seek(-1, 2); f.write(bytes([b[0] ^ 1]))' "$scratch/out$data/program"
+"$scratch/out$data/program" 300 &
+pids+=($!)
+wait_for 20 "the program" sh -c "readlink /proc/$!/exe | grep -q program"
+expect 0 "restored 1 files" hf restore -t "$scratch/out" latest
+same "$data" "$scratch/out$data" "over a running program"
+
 # ---- interrupted and killed, then finished: also when nothing is to be overwritten ----
 head -c 80000000 /dev/urandom >"$data/random"
 expect 0 "snapshot" hf backup "$data"

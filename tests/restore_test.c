@@ -414,6 +414,31 @@ static void a_group_whose_first_is_damaged_costs_no_more_than_its_content(void *
     expect_bytes(f, "c", f->big, BIG);
 }
 
+static void remove_first(void *arg, const char *path, const char *what)
+{
+    struct fixture *f = arg;
+
+    (void)what;
+    if (strcmp(path, "/a") == 0) assert_int_equal(unlinkat(f->fd, "a", 0), 0);
+}
+
+static void what_cannot_be_linked_is_a_file_of_its_own(void **state)
+{
+    struct fixture *f = *state;
+    struct tree_item items[3] = {tree_build_file(&f->b, "a", f->big, 300000),
+                                 tree_build_file(&f->b, "b", f->big, 300000),
+                                 tree_build_file(&f->b, "c", f->big, 300000)};
+
+    for (int i = 0; i < 3; i++)
+        items[i].entry.link_group = 1;
+    f->options.root = tree_build_root(&f->b, items, 3);
+    f->options.on_change = remove_first; /* before the others can be linked to it */
+    run_ok(f);
+    expect_bytes(f, "b", f->big, 300000);
+    expect_bytes(f, "c", f->big, 300000);
+    assert_true(stat_of(f, "b").st_ino == stat_of(f, "c").st_ino);
+}
+
 /* ---- holes ---- */
 
 static void put_holes(struct hf_writer *w, const uint64_t *sizes, size_t count)
@@ -980,6 +1005,7 @@ int main(void)
         WITH_FIXTURE(attributes_that_do_not_parse_cost_no_content),
         WITH_FIXTURE(entries_of_one_group_are_one_inode),
         WITH_FIXTURE(a_group_whose_first_is_damaged_costs_no_more_than_its_content),
+        WITH_FIXTURE(what_cannot_be_linked_is_a_file_of_its_own),
         WITH_FIXTURE(holes_come_back_and_a_map_that_lies_costs_nothing),
         WITH_FIXTURE(what_differs_is_put_right_in_place),
         WITH_FIXTURE(what_is_there_is_treated_as_overwrite_says),
