@@ -9,23 +9,25 @@
 #include <string.h>
 
 #define WORKSPACES_MAX 16u
+#define SPARES_MAX     16u
 
+/* Fresh memory of this size would cost a page fault for every 4 KiB, so frames and
+ * workspaces are used again. */
 struct fetched_frame {
+    struct fetcher *fetcher;
     atomic_uint references;
     struct hf_id block;
     uint32_t offset;
     enum frame_role role;
     uint64_t used; /* by the fetcher's clock, under its mutex */
     size_t size;
-    uint8_t *plain;
+    uint8_t plain[FRAME_PLAIN_MAX];
 };
 
-/* What opening a frame works with.  Fresh memory of this size would cost a page fault for
- * every 4 KiB, so it is kept. */
+/* What opening a frame works with. */
 struct workspace {
     struct framer *framer;
     uint8_t sealed[FRAME_SEALED_MAX];
-    uint8_t plain[FRAME_PLAIN_MAX];
 };
 
 struct fetcher {
@@ -36,13 +38,38 @@ struct fetcher {
     uint64_t clock;
     struct workspace *workspaces[WORKSPACES_MAX]; /* idle ones */
     size_t workspace_count;
+    struct fetched_frame *spares[SPARES_MAX]; /* that nobody refers to */
+    size_t spare_count;
 };
 
 static void frame_unref(struct fetched_frame *frame)
 {
+    struct fetcher *f;
+
     if (frame == NULL || atomic_fetch_sub(&frame->references, 1) != 1) return;
-    free(frame->plain);
+    f = frame->fetcher;
+    (void)pthread_mutex_lock(&f->mutex);
+    if (f->spare_count < SPARES_MAX) {
+        f->spares[f->spare_count++] = frame;
+        frame = NULL;
+    }
+    (void)pthread_mutex_unlock(&f->mutex);
     free(frame);
+}
+
+static struct fetched_frame *take_frame(struct fetcher *f)
+{
+    struct fetched_frame *frame = NULL;
+
+    (void)pthread_mutex_lock(&f->mutex);
+    if (f->spare_count > 0) frame = f->spares[--f->spare_count];
+    (void)pthread_mutex_unlock(&f->mutex);
+    if (frame == NULL) frame = malloc(sizeof *frame);
+    if (frame == NULL) return NULL;
+    frame->fetcher = f;
+    frame->size = 0;
+    atomic_init(&frame->references, 1);
+    return frame;
 }
 
 static void workspace_free(struct workspace *w)
@@ -73,6 +100,8 @@ void fetcher_free(struct fetcher *fetcher)
         frame_unref(fetcher->frames[i]);
     for (size_t i = 0; i < fetcher->workspace_count; i++)
         workspace_free(fetcher->workspaces[i]);
+    for (size_t i = 0; i < fetcher->spare_count; i++)
+        free(fetcher->spares[i]);
     (void)pthread_mutex_destroy(&fetcher->mutex);
     free(fetcher->frames);
     free(fetcher);
@@ -153,35 +182,28 @@ static enum hf_code open_frame(struct fetcher *f, enum frame_role role,
                                struct hf_err *err)
 {
     struct workspace *w = take_workspace(f);
-    struct fetched_frame *frame = NULL;
-    size_t size;
-    enum hf_code rc;
+    struct fetched_frame *frame = take_frame(f);
+    enum hf_code rc = HF_OK;
 
-    if (w == NULL) return hf_fail(err, HF_NO_MEMORY, "read a frame: out of memory");
-    rc = block_store_get(f->store, &ref->frame.block, ref->frame.offset, ref->frame.size,
-                         w->sealed, err);
+    if (w == NULL || frame == NULL)
+        rc = hf_fail(err, HF_NO_MEMORY, "read a frame: out of memory");
+    if (rc == HF_OK)
+        rc = block_store_get(f->store, &ref->frame.block, ref->frame.offset,
+                             ref->frame.size, w->sealed, err);
     if (rc == HF_OK)
         rc = frame_open(w->framer, role, ref->frame.key, w->sealed, ref->frame.size,
-                        w->plain, &size, err);
-    if (rc != HF_OK) goto out;
-    frame = calloc(1, sizeof *frame);
-    if (frame != NULL) frame->plain = malloc(size);
-    if (frame == NULL || frame->plain == NULL) {
-        rc = hf_fail(err, HF_NO_MEMORY, "read a frame: out of memory");
-        free(frame);
-        goto out;
+                        frame->plain, &frame->size, err);
+    if (w != NULL) give_workspace(f, w);
+    if (rc != HF_OK) {
+        frame_unref(frame);
+        return rc;
     }
-    memcpy(frame->plain, w->plain, size);
-    frame->size = size;
-    atomic_init(&frame->references, 1);
     frame->block = ref->frame.block;
     frame->offset = ref->frame.offset;
     frame->role = role;
     keep(f, frame);
     *out = frame;
-out:
-    give_workspace(f, w);
-    return rc;
+    return HF_OK;
 }
 
 enum hf_code fetch_chunk(struct fetcher *fetcher, enum frame_role role,

@@ -17,8 +17,8 @@
 
 struct fetcher; /* opaque */
 
-/* `store` is borrowed and outlives the fetcher.  Keeps `frames` (1..FETCH_FRAMES_MAX)
- * opened frames.  NULL: out of memory. */
+/* `store` is borrowed and outlives the fetcher, which outlives what was fetched.  Keeps
+ * `frames` (1..FETCH_FRAMES_MAX) opened frames.  NULL: out of memory. */
 struct fetcher *fetcher_new(struct block_store *store, size_t frames);
 void fetcher_free(struct fetcher *fetcher);
 
