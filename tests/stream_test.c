@@ -1,6 +1,7 @@
 /* stream.h, tree.h, tail.h through the packer: many chunks, several levels, huge
  * directories. */
 #include "test.h"
+#include "tree_build.h"
 
 #include "blockstore/memory_store.h"
 #include "snapshot/packer.h"
@@ -59,27 +60,6 @@ static void fill(uint8_t *out, size_t i)
     uint64_t seed = i + 1;
 
     test_random_bytes(&seed, out, CHUNK);
-}
-
-static enum hf_code tree_write(struct packer *packer, struct tree_item *items, size_t count,
-                               struct stream_packed *out, struct hf_err *err)
-{
-    struct stream_writer chunks;
-    enum hf_code rc = HF_OK;
-
-    stream_writer_init(&chunks, packer);
-    for (size_t at = 0; rc == HF_OK && at < count;) {
-        size_t n = tree_group(items + at, count - at, true);
-        bool ready;
-
-        assert_int_equal(tree_items_settle(packer, items + at, n, &ready, err), HF_OK);
-        assert_true(ready);
-        rc = tree_write_group(packer, items + at, n, &chunks, err);
-        at += n;
-    }
-    if (rc == HF_OK) rc = stream_writer_finish(&chunks, out, err);
-    stream_writer_done(&chunks);
-    return rc;
 }
 
 static struct stream_root write_stream(struct fixture *f, size_t count)
@@ -211,7 +191,7 @@ static void huge_directories_come_back_in_order(void **state)
                                              .mtime_ns = -i,
                                              .content = {(uint8_t *)names[i], 8}};
     }
-    assert_int_equal(tree_write(f->packer, items, COUNT, &packed, &err), HF_OK);
+    packed = tree_build_write(f->packer, items, COUNT);
     assert_int_equal(packer_finish_tree(f->packer, &err), HF_OK);
     root = (struct stream_root){.size = packed.size, .depth = packed.depth};
     assert_int_equal(packed_ref(f->packer, &packed.chunk, &root.chunk, &err), HF_OK);
@@ -252,7 +232,7 @@ static void a_name_that_is_a_path_is_refused(void **state)
         const struct tree_entry *entry;
         struct hf_err err;
 
-        assert_int_equal(tree_write(f->packer, &item, 1, &packed, &err), HF_OK);
+        packed = tree_build_write(f->packer, &item, 1);
         assert_int_equal(packer_finish_tree(f->packer, &err), HF_OK);
         root.size = packed.size;
         assert_int_equal(packed_ref(f->packer, &packed.chunk, &root.chunk, &err), HF_OK);

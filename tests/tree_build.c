@@ -87,6 +87,15 @@ struct tree_item tree_build_file(struct tree_build *b, const char *name,
     return finish_file(&writer, name, n);
 }
 
+struct tree_item tree_build_again(const struct tree_item *item, const char *name)
+{
+    struct tree_item again = *item;
+
+    again.entry.name = (struct span){(const uint8_t *)name, strlen(name)};
+    again.stream.chunk = packed_copy(&item->stream.chunk);
+    return again;
+}
+
 struct tree_item tree_build_queue(struct tree_build *b, const char *name,
                                   const uint8_t *bytes, size_t n)
 {
@@ -102,8 +111,11 @@ void tree_build_stored(struct tree_build *b, struct tree_item *items, size_t cou
 {
     struct hf_err err;
 
+    bool ready;
+
     assert_int_equal(packer_finish_data(b->packer, &err), HF_OK);
-    assert_true(tree_items_ready(b->packer, items, count));
+    assert_int_equal(tree_items_settle(b->packer, items, count, &ready, &err), HF_OK);
+    assert_true(ready);
 }
 
 struct tree_item tree_build_small(const char *name, const char *text)
@@ -123,14 +135,34 @@ struct tree_item tree_build_link(const char *name, const char *target)
     return item;
 }
 
+struct stream_packed tree_build_write(struct packer *packer, struct tree_item *items,
+                                      size_t count)
+{
+    struct stream_writer chunks;
+    struct stream_packed stream;
+    struct hf_err err;
+
+    stream_writer_init(&chunks, packer);
+    for (size_t at = 0; at < count;) {
+        size_t n = tree_group(items + at, count - at, true);
+        bool ready;
+
+        assert_int_equal(tree_items_settle(packer, items + at, n, &ready, &err), HF_OK);
+        assert_true(ready);
+        assert_int_equal(tree_write_group(packer, items + at, n, &chunks, &err), HF_OK);
+        at += n;
+    }
+    assert_int_equal(stream_writer_finish(&chunks, &stream, &err), HF_OK);
+    stream_writer_done(&chunks);
+    return stream;
+}
+
 struct tree_item tree_build_dir(struct tree_build *b, const char *name,
                                 struct tree_item *items, size_t count)
 {
     struct tree_item item = {.entry = tree_build_entry(name, TREE_DIR), .has_stream = true};
-    struct hf_err err;
 
-    assert_true(tree_items_ready(b->packer, items, count));
-    assert_int_equal(tree_write(b->packer, items, count, &item.stream, &err), HF_OK);
+    item.stream = tree_build_write(b->packer, items, count);
     for (size_t i = 0; i < count; i++) {
         if (items[i].has_stream) stream_packed_done(&items[i].stream);
     }

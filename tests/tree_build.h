@@ -6,6 +6,7 @@
 #include "snapshot/fetch.h"
 #include "snapshot/keys.h"
 #include "snapshot/packer.h"
+#include "snapshot/stream.h"
 #include "snapshot/tree.h"
 
 #include <stddef.h>
@@ -29,7 +30,9 @@ struct tree_entry tree_build_entry(const char *name, enum tree_type type);
 /* An item whose content is n bytes in a stream, in chunks of at most 100,000 bytes. */
 struct tree_item tree_build_file(struct tree_build *b, const char *name,
                                  const uint8_t *bytes, size_t n);
-/* The same of one chunk, which may share its frame with those that follow, until
+/* The same file under another name. */
+struct tree_item tree_build_again(const struct tree_item *item, const char *name);
+/* As tree_build_file, of one chunk, which may share its frame with those that follow, until
  * tree_build_stored. */
 struct tree_item tree_build_queue(struct tree_build *b, const char *name,
                                   const uint8_t *bytes, size_t n);
@@ -37,6 +40,9 @@ void tree_build_stored(struct tree_build *b, struct tree_item *items, size_t cou
 /* One whose content (n <= TREE_INLINE_MAX, borrowed) is in the entry. */
 struct tree_item tree_build_small(const char *name, const char *text);
 struct tree_item tree_build_link(const char *name, const char *target);
+/* The stream of a directory of items[0..count), sorted by name. */
+struct stream_packed tree_build_write(struct packer *packer, struct tree_item *items,
+                                      size_t count);
 /* A directory of items[0..count), sorted by name, which it releases. */
 struct tree_item tree_build_dir(struct tree_build *b, const char *name,
                                 struct tree_item *items, size_t count);
