@@ -62,6 +62,15 @@ static enum hf_code set_path(struct walk *w, size_t at, const struct tree_entry 
     return HF_OK;
 }
 
+/* A copy that stays, with the owner that it is to have here. */
+static struct tree_entry *copy_entry(struct walk *w, const struct tree_entry *e)
+{
+    struct tree_entry named = *e;
+
+    if (w->owners != NULL) owners_resolve(w->owners, &named);
+    return restore_entry_copy(&named);
+}
+
 /* ---- directories ---- */
 
 static bool unfinished_dir(const struct stat *st)
@@ -242,14 +251,8 @@ static enum hf_code enter(struct walk *w, const struct tree_entry *e, bool taken
         if (make_levels(w)) restore_report(w->job, w->top->dir, NULL, &deep, false);
         return HF_OK;
     }
-    copy = restore_entry_copy(e);
+    copy = copy_entry(w, e);
     if (copy == NULL) return hf_fail(err, HF_NO_MEMORY, "out of memory");
-    if (w->owners != NULL) {
-        copy->user = e->user;
-        copy->group = e->group;
-        owners_resolve(w->owners, copy);
-        copy->user = copy->group = (struct span){0};
-    }
     rc = push(w, &copy->stream, taken, err);
     if (rc != HF_OK) {
         free(copy);
@@ -301,17 +304,11 @@ static void queue_content(struct walk *w, struct restore_file *file)
 static enum hf_code queue_file(struct walk *w, struct restore_dir *dir,
                                const struct tree_entry *e, struct hf_err *err)
 {
-    struct tree_entry *copy = restore_entry_copy(e);
+    struct tree_entry *copy = copy_entry(w, e);
     struct restore_file *file;
     enum restore_link link = RESTORE_LINK_NONE;
 
     if (copy == NULL) return hf_fail(err, HF_NO_MEMORY, "out of memory");
-    if (w->owners != NULL) {
-        copy->user = e->user;
-        copy->group = e->group;
-        owners_resolve(w->owners, copy);
-        copy->user = copy->group = (struct span){0};
-    }
     file = restore_file_new(w->job, dir, copy);
     if (file == NULL) return hf_fail(err, HF_NO_MEMORY, "out of memory");
     if (w->job->links != NULL)
