@@ -315,6 +315,15 @@ static enum hf_code write_head(struct run *run, const struct stream_root *catalo
     return rc;
 }
 
+/* The snapshot is made: what fails here costs nothing but estimates. */
+static void save_counts(struct run *run)
+{
+    struct hf_err err;
+
+    if (index_frames_done(run->index, &err) != HF_OK)
+        hf_log(HF_LOG_WARN, "backup", "%s", err.msg);
+}
+
 static void close_run(struct run *run)
 {
     build_free(run->build);
@@ -348,6 +357,7 @@ enum hf_code backup_run(const struct backup_options *options, struct backup_resu
         rc = options->stdin_name != NULL ? read_stdin(run, err) : walk_paths(run, err);
     if (rc == HF_OK && !options->dry_run) rc = write_trees(run, &catalog, err);
     if (rc == HF_OK && !options->dry_run) rc = write_head(run, &catalog, err);
+    if (rc == HF_OK && !options->dry_run) save_counts(run);
     close_run(run);
     free(run);
     if (rc != HF_OK) backup_result_done(result);

@@ -100,6 +100,42 @@ static void show_path(struct walker *w, const struct level *level, const char *n
 
 /* ---- the parent snapshot, entry by entry beside the walk ---- */
 
+/* A file of the parent snapshot is gone, or will be read anew: the newest snapshot does not
+ * refer to that content.  (Only small files share frames: their stream is one chunk.) */
+static void count_dead_file(struct walker *w, const struct tree_entry *old)
+{
+    if (w->in.index != NULL && old->has_stream && old->stream.size > 0 &&
+        old->stream.depth == 0)
+        index_frame_shift(w->in.index, &old->stream.chunk.frame, (int64_t)old->stream.size);
+}
+
+/* The same of an entry that is gone with all below it.  What cannot be read is not counted.
+ */
+static void count_dead(struct walker *w, const struct tree_entry *old)
+{
+    struct tree_reader *readers[TREE_DEPTH_MAX];
+    size_t depth = 0;
+
+    if (w->in.index == NULL) return;
+    if (old->type == TREE_FILE) count_dead_file(w, old);
+    if (old->type == TREE_DIR)
+        readers[depth++] = tree_reader_new(w->in.fetcher, &old->stream);
+    while (depth > 0) {
+        const struct tree_entry *entry = NULL;
+        struct hf_err err;
+
+        if (readers[depth - 1] == NULL ||
+            tree_reader_next(readers[depth - 1], &entry, &err) != HF_OK || entry == NULL) {
+            tree_reader_free(readers[--depth]);
+        } else if (entry->type == TREE_FILE) {
+            count_dead_file(w, entry);
+        } else if (entry->type == TREE_DIR && depth < TREE_DEPTH_MAX) {
+            readers[depth] = tree_reader_new(w->in.fetcher, &entry->stream);
+            depth++;
+        }
+    }
+}
+
 /* The parent's entry of that name, or NULL; notices entries that are gone. */
 static const struct tree_entry *find_old(struct walker *w, struct level *level,
                                          struct span name)
@@ -125,6 +161,7 @@ static const struct tree_entry *find_old(struct walker *w, struct level *level,
         if (order == 0) return level->old_entry;
         if (order > 0) return NULL;
         mark_changed(level);
+        count_dead(w, level->old_entry);
         level->old_entry = NULL;
     }
     return NULL;
@@ -158,6 +195,13 @@ static bool stream_safe(struct walker *w, const struct stream_root *root)
 {
     if (w->in.result->blocks_lost == 0 || root->size == 0) return true;
     return root->depth == 0 && !index_block_lost(w->in.index, &root->chunk.frame.block);
+}
+
+/* Its frame holds little else that is wanted: it is read and stored anew. */
+static bool is_sparse(const struct walker *w, const struct stream_root *root)
+{
+    return w->in.index != NULL && root->size > 0 && root->depth == 0 &&
+           index_frame_sparse(w->in.index, &root->chunk.frame);
 }
 
 /* What stat does not tell.  An entry without its attributes is tried again by the next
@@ -303,7 +347,9 @@ static enum hf_code take_file(struct walker *w, struct visit *v, struct hf_err *
 static enum hf_code visit_file(struct walker *w, struct visit *v, struct hf_err *err)
 {
     v->same = v->same && v->entry.size == v->old->size &&
-              (!v->old->has_stream || stream_safe(w, &v->old->stream));
+              (!v->old->has_stream ||
+               (stream_safe(w, &v->old->stream) && !is_sparse(w, &v->old->stream)));
+    if (!v->same && v->old != NULL && v->old->type == TREE_FILE) count_dead_file(w, v->old);
     if (w->in.build == NULL) {
         count_file(w, v);
         return HF_OK;
@@ -608,6 +654,7 @@ static enum hf_code visit(struct walker *w, struct level *level, const char *nam
     v->old = find_old(w, level, v->entry.name);
     if (v->old != NULL)
         level->old_entry = NULL; /* used up; it stays until the next is read */
+    if (v->old != NULL && v->old->type != v->entry.type) count_dead(w, v->old);
     v->same = is_unchanged(w, &v->entry, v->old);
     if (v->entry.type == TREE_DIR) return visit_dir(w, v, err);
     if (v->entry.type == TREE_FILE) return visit_file(w, v, err);

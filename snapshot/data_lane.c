@@ -133,6 +133,22 @@ static void hash_chunks(struct batch *b)
     }
 }
 
+/* What is found is referred to again. */
+static void look_up(struct batch *b)
+{
+    struct index *index = b->lane->config.index;
+
+    memset(b->hits, 0, b->chunk_count * sizeof b->hits[0]);
+    if (index == NULL) return;
+    index_find_many(index, b->ids, b->chunk_count, b->hits);
+    for (size_t i = 0; i < b->chunk_count; i++) {
+        const struct chunk_ref *ref = &b->hits[i].refs[0];
+
+        if (b->hits[i].found && b->hits[i].parts == 1)
+            index_frame_shift(index, &ref->frame, -(int64_t)ref->size);
+    }
+}
+
 static struct batch_frame *begin_frame(struct batch *b, size_t chunk)
 {
     struct batch_frame *frame = &b->frames[b->frame_count];
@@ -363,9 +379,7 @@ static void pack(struct batch *b, struct bench *bench)
     struct hf_err err;
 
     hash_chunks(b);
-    memset(b->hits, 0, b->chunk_count * sizeof b->hits[0]);
-    if (lane->config.index != NULL)
-        index_find_many(lane->config.index, b->ids, b->chunk_count, b->hits);
+    look_up(b);
     if (!sort_chunks(b, &totals)) (void)block_writer_no_memory(lane->config.writer);
     add_totals(lane, &totals);
     for (size_t i = 0; i < b->frame_count && failed(lane) == HF_OK; i++) {

@@ -2,6 +2,8 @@
  * name, so that they can be confirmed without reading every row). */
 #include "snapshot/index.h"
 
+#include "snapshot/index_frames.h"
+
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "base/home.h"
@@ -24,6 +26,7 @@
 struct index {
     MDB_env *env;
     MDB_dbi chunks, blocks, meta;
+    struct index_frames frames;
     pthread_mutex_t mutex;         /* guards the two below */
     MDB_txn *readers[READERS_MAX]; /* idle: reset, to be renewed */
     size_t reader_count;
@@ -83,13 +86,13 @@ static int open_env(const char *path, struct index *index, MDB_txn **txn)
 
     *txn = NULL;
     if (rc == 0) rc = mdb_env_set_mapsize(index->env, MAP_SIZE);
-    if (rc == 0) rc = mdb_env_set_maxdbs(index->env, 4);
+    if (rc == 0) rc = mdb_env_set_maxdbs(index->env, 8);
     if (rc == 0) rc = mdb_env_open(index->env, path, MDB_NORDAHEAD | MDB_NOTLS, 0600);
     if (rc == 0) rc = mdb_txn_begin(index->env, NULL, 0, txn);
     if (rc == 0) rc = mdb_dbi_open(*txn, "chunks", MDB_CREATE, &index->chunks);
     if (rc == 0) rc = mdb_dbi_open(*txn, "blocks", MDB_CREATE, &index->blocks);
     if (rc == 0) rc = mdb_dbi_open(*txn, "meta", MDB_CREATE, &index->meta);
-    return rc;
+    return rc == 0 ? index_frames_open(&index->frames, *txn) : rc;
 }
 
 static char key_owner[] = "owner";
@@ -148,7 +151,11 @@ enum hf_code index_open(const char *dir, const struct hf_id *vault,
         int mdb = open_env(path, index, &txn);
 
         if (mdb == 0 && claim(index, txn, vault, host, fresh)) {
-            mdb = mdb_txn_commit(txn);
+            mdb = index_frames_load(&index->frames, txn);
+            if (mdb == 0)
+                mdb = mdb_txn_commit(txn);
+            else
+                mdb_txn_abort(txn);
             if (mdb != 0) rc = fail(err, mdb, "commit");
             break;
         }
@@ -176,6 +183,7 @@ void index_close(struct index *index)
 {
     if (index == NULL) return;
     drop_env(index);
+    index_frames_close(&index->frames);
     (void)pthread_mutex_destroy(&index->mutex);
     free(index->lost);
     free(index);
@@ -222,7 +230,8 @@ void index_find_many(struct index *index, const struct hf_id *ids, size_t count,
 
         hits[i].found = txn != NULL && /* it is only a cache */
                         mdb_get(txn, index->chunks, &key, &value) == 0 &&
-                        decode(&id, &value, &hits[i]);
+                        decode(&id, &value, &hits[i]) &&
+                        !index_frames_sparse(&index->frames, &hits[i].refs[0].frame);
     }
     if (txn != NULL) give_reader(index, txn);
 }
@@ -269,8 +278,8 @@ static int compare_refs(const void *a, const void *b)
     return hf_id_compare(&x->id, &y->id);
 }
 
-/* Chunks come block by block, so that each block is put once; the rows of chunks go in by
- * rising keys, which spares the tree most of its way. */
+/* Chunks come block by block and frame by frame, so that each is put once; the rows of
+ * chunks go in by rising keys, which spares the tree most of its way. */
 static int put_all(struct index *index, MDB_txn *txn, struct chunk_ref *refs, size_t count)
 {
     int rc = 0;
@@ -279,6 +288,7 @@ static int put_all(struct index *index, MDB_txn *txn, struct chunk_ref *refs, si
         if (i == 0 || !hf_id_equal(&refs[i].frame.block, &refs[i - 1].frame.block))
             rc = put_block(index, txn, refs[i].frame.block);
     }
+    if (rc == 0) rc = index_frames_add(&index->frames, txn, refs, count);
     if (count > 1) qsort(refs, count, sizeof *refs, compare_refs);
     for (size_t i = 0; rc == 0 && i < count; i++)
         rc = put_row(index, txn, refs[i].id, &refs[i], 1);
@@ -299,6 +309,40 @@ enum hf_code index_add(struct index *index, struct chunk_ref *refs, size_t count
     }
     rc = mdb_txn_commit(txn);
     return rc == 0 ? HF_OK : fail(err, rc, "commit");
+}
+
+bool index_frame_sparse(const struct index *index, const struct frame_ref *frame)
+{
+    return index_frames_sparse(&index->frames, frame);
+}
+
+static enum hf_code save_frames(struct index *index, bool retire, struct hf_err *err)
+{
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(index->env, NULL, 0, &txn);
+
+    if (rc != 0) return fail(err, rc, "begin");
+    rc = index_frames_save(&index->frames, txn, retire);
+    if (rc == 0) {
+        rc = mdb_txn_commit(txn);
+        return rc == 0 ? HF_OK : fail(err, rc, "commit");
+    }
+    mdb_txn_abort(txn);
+    return fail(err, rc, "count what is alive");
+}
+
+void index_frame_shift(struct index *index, const struct frame_ref *frame, int64_t dead)
+{
+    struct hf_err err;
+
+    if (index_frames_shift(&index->frames, frame, dead) &&
+        save_frames(index, false, &err) != HF_OK)
+        hf_log(HF_LOG_WARN, "index", "%s", err.msg); /* only estimates are lost */
+}
+
+enum hf_code index_frames_done(struct index *index, struct hf_err *err)
+{
+    return save_frames(index, true, err);
 }
 
 enum hf_code index_add_parts(struct index *index, const struct hf_id *chunk,

@@ -55,6 +55,15 @@ HF_MUST_CHECK enum hf_code index_add_parts(struct index *index, const struct hf_
                                            const struct chunk_ref *parts, size_t count,
                                            struct hf_err *err);
 
+/* True for a frame of which the last snapshot refers to less than a fifth: what is still
+ * wanted of it is to be stored anew, and is not found by index_find.  Any thread. */
+bool index_frame_sparse(const struct index *index, const struct frame_ref *frame);
+/* `dead` more bytes of the frame are no longer referred to by the newest snapshot, or, if
+ * negative, are so again.  Any thread. */
+void index_frame_shift(struct index *index, const struct frame_ref *frame, int64_t dead);
+/* After a run that has stored anew what was wanted of sparse frames: saves the counts. */
+HF_MUST_CHECK enum hf_code index_frames_done(struct index *index, struct hf_err *err);
+
 /* Asks the store, in batches, for every block that the index names, and takes out those
  * that are gone, with their chunks: nothing will refer to them again.  *lost counts the
  * blocks.  HF_UNAVAILABLE: nothing is known; the index is unchanged.  Before the first

@@ -87,11 +87,11 @@ static enum hf_code run_passes(struct restore_job *job, const struct lookup *loo
 
     if (o->dry_run) return run_pass(job, RESTORE_LOOK, lookup, err);
     rc = run_pass(job, RESTORE_WRITE, lookup, err);
-    /* What is called restored survives a power cut: once for all of it. */
-    if (rc == HF_OK && syncfs(o->target_fd) != 0)
-        rc = hf_fail_errno(err, errno, "flush what was restored to the disk");
-    if (rc == HF_OK && o->verify) rc = run_pass(job, RESTORE_VERIFY, lookup, err);
-    return rc;
+    if (rc != HF_OK || !o->verify) return rc;
+    /* What is called verified survives a power cut. */
+    if (syncfs(o->target_fd) != 0)
+        return hf_fail_errno(err, errno, "flush what was restored to the disk");
+    return run_pass(job, RESTORE_VERIFY, lookup, err);
 }
 
 enum hf_code restore_run(const struct restore_options *options,

@@ -69,7 +69,7 @@ struct restore_options {
     void *arg;
 };
 
-/* HF_OK also when files failed: counts tell; then all is on the disk (syncfs).
+/* HF_OK also when files failed: counts tell; with `verify` all is on the disk then.
  * HF_NOT_FOUND: no such path in the snapshot.  HF_CORRUPT: the tree holds more than
  * `totals`.  HF_CANCELLED: files not yet complete have the mode RESTORE_UNFINISHED_MODE. */
 HF_MUST_CHECK enum hf_code restore_run(const struct restore_options *options,

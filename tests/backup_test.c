@@ -432,6 +432,47 @@ static void a_chunk_that_was_cut_in_two_is_found_again(void **state)
     expect_restored(f, "latest", f->source);
 }
 
+#define HAR_FILES 1500u
+
+static void har_write(struct fixture *f, size_t i, uint64_t day)
+{
+    char name[700];
+
+    (void)snprintf(name, sizeof name, "%s/d%zu", f->source, i % 30);
+    (void)mkdir(name, 0755);
+    (void)snprintf(name, sizeof name, "%s/d%zu/f%zu", f->source, i % 30, i);
+    tree_write_file(name, day * 100003 + 2 * i + 1, 2000 + i % 17 * 1000);
+}
+
+/* How often a restore asks the store: how many frames it opens. */
+static size_t frames_opened(struct fixture *f)
+{
+    size_t before = memory_store_calls(f->store, MEMORY_GET);
+
+    expect_restored(f, "latest", f->source);
+    return memory_store_calls(f->store, MEMORY_GET) - before;
+}
+
+static void old_frames_that_are_mostly_dead_are_left(void **state)
+{
+    struct fixture *f = *state;
+    struct backup_result result;
+    uint64_t seed = 77;
+
+    for (size_t i = 0; i < HAR_FILES; i++)
+        har_write(f, i, 0);
+    backup_ok(f, &result);
+    backup_result_done(&result);
+    for (uint64_t day = 1; day <= 30; day++) {
+        for (size_t n = 0; n < HAR_FILES / 10; n++)
+            har_write(f, (size_t)(test_random(&seed) % HAR_FILES), day);
+        backup_ok(f, &result);
+        backup_result_done(&result);
+    }
+    /* 120; 174 when they are kept; 50 on the first day, for so much changes every day. */
+    assert_in_range(frames_opened(f), 1, 145);
+}
+
 static void a_store_that_fails_leaves_the_previous_head(void **state)
 {
     struct fixture *f = *state;
@@ -602,6 +643,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(without_parent_chunks_are_found_again, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_deleted_index_is_made_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(old_frames_that_are_mostly_dead_are_left, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_chunk_that_was_cut_in_two_is_found_again, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_moved_file_costs_no_data, setup, teardown),
