@@ -26,15 +26,33 @@ void chunker_init(struct chunker *chunker, const uint8_t key[static 32])
     }
 }
 
-/* Looks for a cut in p[from..to), two bytes a step; 0 when there is none, and *hash then
- * stands at `to`.  The first test sees the hash one bit early: its mask moves along. */
+/* Looks for a cut in p[from..to), four bytes a step; 0 when there is none, and *hash then
+ * stands at `to`.  The first and third test see the hash one bit early: their mask moves
+ * along.  What four bytes add is summed aside, so that a step waits for one shift and one
+ * addition only (3.3 GB/s on one core; 2.5 when a compiler is free to shorten the sums and
+ * so to lengthen the wait). */
 static size_t scan(const struct chunker *c, const uint8_t *p, size_t from, size_t to,
                    uint64_t mask, uint64_t *hash)
 {
     uint64_t h = *hash;
     uint64_t mask_shifted = mask << 1;
+    size_t i = from;
 
-    for (size_t i = from; i + 1 < to; i += 2) {
+    for (; i + 3 < to; i += 4) {
+        uint64_t first = c->gear_shifted[p[i]];
+        uint64_t second = first + c->gear[p[i + 1]];
+        uint64_t third = c->gear_shifted[p[i + 2]];
+        uint64_t all = (second << 2) + third + c->gear[p[i + 3]];
+        uint64_t after_two = (h << 2) + second;
+
+        __asm__("" : "+r"(all));
+        if ((((h << 2) + first) & mask_shifted) == 0) return i + 1;
+        if ((after_two & mask) == 0) return i + 2;
+        if ((((after_two << 2) + third) & mask_shifted) == 0) return i + 3;
+        h = (h << 4) + all;
+        if ((h & mask) == 0) return i + 4;
+    }
+    for (; i + 1 < to; i += 2) {
         h = (h << 2) + c->gear_shifted[p[i]];
         if ((h & mask_shifted) == 0) return i + 1;
         h += c->gear[p[i + 1]];

@@ -1,7 +1,7 @@
 /* chunker.h - keyed FastCDC: where a file is cut into chunks.
  *
  * Xia et al., "The Design of Fast Content-Defined Chunking", IEEE TPDS 31(9), 2020:
- * gear hash, normalised chunking, two bytes per step.  The gear table comes from the
+ * gear hash, normalised chunking, several bytes per step.  The gear table comes from the
  * vault's secret, so that two vaults cut differently. */
 #ifndef HOLDFAST_SNAPSHOT_CHUNKER_H
 #define HOLDFAST_SNAPSHOT_CHUNKER_H
