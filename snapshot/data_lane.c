@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "base/pool.h"
+#include "snapshot/quick_hash.h"
 #include "snapshot/tail_blocks.h"
 
 #include <pthread.h>
@@ -15,10 +16,14 @@
 #define WORKERS_MAX  8u
 #define BATCHES_MAX  (WORKERS_MAX + 3)
 
+#define BATCH_SEEN_MAX (BATCH_SIZE / QUICK_SIZE_MIN)
+#define SEEN_MAX       2048u /* quick hashes noted at once */
+
 struct batch_chunk {
     struct pending_chunk *pending; /* holds a reference */
     uint32_t at;                   /* in the batch */
     uint32_t next;                 /* the next of its frame, counted from 1; 0: none */
+    bool seen;                     /* it may have been read before */
 };
 
 struct batch_frame {
@@ -36,7 +41,6 @@ struct batch {
     /* Of the worker that packs it: */
     struct batch_frame frames[BATCH_CHUNKS];
     size_t frame_count;
-    struct hf_id ids[BATCH_CHUNKS];
     struct index_hit hits[BATCH_CHUNKS];
 };
 
@@ -46,6 +50,9 @@ struct bench {
     uint8_t plain[FRAME_SHARED_SIZE]; /* of a frame whose chunks do not lie together */
     uint8_t body[FRAME_SEALED_MAX];
     struct hf_id ids[FRAME_CHUNKS_MAX];
+    struct quick_hash *quick;
+    struct hf_id wanted[BATCH_CHUNKS];
+    struct index_hit hits[BATCH_CHUNKS];
 };
 
 struct data_lane {
@@ -62,6 +69,8 @@ struct data_lane {
     struct packed_block *open[TAIL_OPEN_MAX];
     size_t open_count;
     struct data_lane_totals totals;
+    struct index_quick seen[SEEN_MAX]; /* to be noted */
+    size_t seen_count;
 };
 
 static enum hf_code failed(struct data_lane *lane)
@@ -123,27 +132,83 @@ static void give_batch(struct data_lane *lane, struct batch *b)
 
 /* ---- a worker: hash, look up, sort into frames ---- */
 
-static void hash_chunks(struct batch *b)
+/* Takes what is to be noted, if it is enough or `all` of it, and notes it. */
+static void note_seen(struct data_lane *lane, bool all)
 {
+    struct index_quick *rows = NULL;
+    size_t count = 0;
+    struct hf_err err;
+
+    (void)pthread_mutex_lock(&lane->mutex);
+    if (lane->seen_count == SEEN_MAX || (all && lane->seen_count > 0)) {
+        rows = malloc(sizeof lane->seen);
+        count = lane->seen_count;
+        if (rows != NULL) memcpy(rows, lane->seen, count * sizeof *rows);
+        lane->seen_count = 0;
+    }
+    (void)pthread_mutex_unlock(&lane->mutex);
+    if (rows != NULL && index_add_quick(lane->config.index, rows, count, &err) != HF_OK)
+        (void)block_writer_fail(lane->config.writer, &err);
+    free(rows);
+}
+
+static void note_quick(struct data_lane *lane, const struct index_quick *row)
+{
+    (void)pthread_mutex_lock(&lane->mutex);
+    if (lane->seen_count < SEEN_MAX) lane->seen[lane->seen_count++] = *row;
+    (void)pthread_mutex_unlock(&lane->mutex);
+    note_seen(lane, false);
+}
+
+/* Looks for chunks that were read before by their quick hash; the rest gets its id. */
+static void hash_chunks(struct batch *b, struct bench *bench)
+{
+    struct index_quick rows[BATCH_SEEN_MAX];
+    struct index_hit hits[BATCH_SEEN_MAX];
+    uint32_t which[BATCH_SEEN_MAX];
+    size_t count = 0;
+
+    memset(b->hits, 0, b->chunk_count * sizeof b->hits[0]);
+    for (uint32_t i = 0; i < b->chunk_count && count < BATCH_SEEN_MAX; i++) {
+        if (b->chunks[i].seen &&
+            quick_hash_of(bench->quick, b->bytes + b->chunks[i].at,
+                          b->chunks[i].pending->size, &rows[count].quick))
+            which[count++] = i;
+    }
+    if (count > 0) index_find_quick(b->lane->config.index, rows, count, hits);
+    for (size_t i = 0; i < count; i++) {
+        if (!hits[i].found) continue;
+        b->hits[which[i]] = hits[i];
+        b->chunks[which[i]].pending->id = rows[i].chunk;
+    }
     for (size_t i = 0; i < b->chunk_count; i++) {
         struct pending_chunk *chunk = b->chunks[i].pending;
 
-        hf_sha256(b->bytes + b->chunks[i].at, chunk->size, &chunk->id);
-        b->ids[i] = chunk->id;
+        if (!b->hits[i].found)
+            hf_sha256(b->bytes + b->chunks[i].at, chunk->size, &chunk->id);
+    }
+    for (size_t i = 0; i < count; i++) {
+        rows[i].chunk = b->chunks[which[i]].pending->id;
+        if (!hits[i].found) note_quick(b->lane, &rows[i]);
     }
 }
 
-/* What is found is referred to again. */
-static void look_up(struct batch *b)
+/* Looks up the ids; what is found is referred to again. */
+static void look_up(struct batch *b, struct bench *bench)
 {
     struct index *index = b->lane->config.index;
+    size_t count = 0;
 
-    memset(b->hits, 0, b->chunk_count * sizeof b->hits[0]);
     if (index == NULL) return;
-    index_find_many(index, b->ids, b->chunk_count, b->hits);
+    for (size_t i = 0; i < b->chunk_count; i++) {
+        if (!b->hits[i].found) bench->wanted[count++] = b->chunks[i].pending->id;
+    }
+    index_find_many(index, bench->wanted, count, bench->hits);
+    count = 0;
     for (size_t i = 0; i < b->chunk_count; i++) {
         const struct chunk_ref *ref = &b->hits[i].refs[0];
 
+        if (!b->hits[i].found) b->hits[i] = bench->hits[count++];
         if (b->hits[i].found && b->hits[i].parts == 1)
             index_frame_shift(index, &ref->frame, -(int64_t)ref->size);
     }
@@ -340,6 +405,13 @@ static enum hf_code seal(struct batch *b, struct batch_frame *from, struct bench
     return rc;
 }
 
+static void bench_free(struct bench *bench)
+{
+    framer_free(bench->framer);
+    quick_hash_free(bench->quick);
+    free(bench);
+}
+
 static struct bench *take_bench(struct data_lane *lane)
 {
     struct bench *bench = NULL;
@@ -351,8 +423,9 @@ static struct bench *take_bench(struct data_lane *lane)
     bench = malloc(sizeof *bench);
     if (bench == NULL) return NULL;
     bench->framer = framer_new();
-    if (bench->framer != NULL) return bench;
-    free(bench);
+    bench->quick = quick_hash_new(lane->config.keys->quick);
+    if (bench->framer != NULL && bench->quick != NULL) return bench;
+    bench_free(bench);
     return NULL;
 }
 
@@ -378,8 +451,8 @@ static void pack(struct batch *b, struct bench *bench)
     struct data_lane_totals totals = {0};
     struct hf_err err;
 
-    hash_chunks(b);
-    look_up(b);
+    hash_chunks(b, bench);
+    look_up(b, bench);
     if (!sort_chunks(b, &totals)) (void)block_writer_no_memory(lane->config.writer);
     add_totals(lane, &totals);
     for (size_t i = 0; i < b->frame_count && failed(lane) == HF_OK; i++) {
@@ -438,7 +511,7 @@ uint8_t *data_lane_room(struct data_lane *lane, size_t have, size_t *room)
     return b->bytes + b->used;
 }
 
-enum hf_code data_lane_cut(struct data_lane *lane, size_t n, struct packed *out)
+enum hf_code data_lane_cut(struct data_lane *lane, size_t n, bool seen, struct packed *out)
 {
     struct batch *b = lane->filling;
     struct batch_chunk *c = &b->chunks[b->chunk_count];
@@ -447,6 +520,7 @@ enum hf_code data_lane_cut(struct data_lane *lane, size_t n, struct packed *out)
     c->pending = pending_chunk_new(n);
     if (c->pending == NULL) return block_writer_no_memory(lane->config.writer);
     c->at = (uint32_t)b->used;
+    c->seen = seen && n >= QUICK_SIZE_MIN && lane->config.index != NULL;
     b->chunk_count++;
     b->used += n;
     (void)atomic_fetch_add(&c->pending->references, 1);
@@ -468,6 +542,7 @@ enum hf_code data_lane_finish(struct data_lane *lane)
 
     hand_over(lane);
     hf_pool_wait(lane->pool);
+    note_seen(lane, true);
     if (bench == NULL || plain == NULL) {
         (void)block_writer_no_memory(writer);
     } else {
@@ -529,10 +604,8 @@ void data_lane_free(struct data_lane *lane)
         block_writer_drop(lane->config.writer, lane->open[i]);
     for (size_t i = 0; i < lane->batch_count; i++)
         batch_free(lane->batches[i]);
-    for (size_t i = 0; i < lane->bench_count; i++) {
-        framer_free(lane->benches[i]->framer);
-        free(lane->benches[i]);
-    }
+    for (size_t i = 0; i < lane->bench_count; i++)
+        bench_free(lane->benches[i]);
     (void)pthread_cond_destroy(&lane->idle);
     (void)pthread_mutex_destroy(&lane->mutex);
     free(lane);

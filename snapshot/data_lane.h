@@ -44,9 +44,10 @@ void data_lane_free(struct data_lane *lane);
  * enough to do.  NULL: the run has failed (block_writer_failed). */
 uint8_t *data_lane_room(struct data_lane *lane, size_t have, size_t *room);
 
-/* The next n bytes of the room are a chunk (1..CHUNK_SIZE_MAX); *out is released by
- * packed_done.  A failure shows in the next data_lane_room. */
-HF_MUST_CHECK enum hf_code data_lane_cut(struct data_lane *lane, size_t n,
+/* The next n bytes of the room are a chunk (1..CHUNK_SIZE_MAX); `seen`: it may well be one
+ * that was read before.  *out is released by packed_done.  A failure shows in the next
+ * data_lane_room. */
+HF_MUST_CHECK enum hf_code data_lane_cut(struct data_lane *lane, size_t n, bool seen,
                                          struct packed *out);
 
 /* Has all chunks packed and all blocks stored, the last ones in smaller sizes (tail.h). */

@@ -93,7 +93,7 @@ static enum hf_code read_data(struct reading *r, uint64_t limit, bool *ended,
             size_t n = chunker_cut(&r->reader->chunker, p, have);
             struct packed packed;
 
-            rc = packer_cut(packer, n, &packed, err);
+            rc = packer_cut(packer, n, r->reader->seen, &packed, err);
             if (rc == HF_OK) rc = stream_writer_add(r->stream, n, &packed, err);
             if (rc != HF_OK) return fatal(r, rc);
             p += n;

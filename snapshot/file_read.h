@@ -19,7 +19,8 @@ struct file_reader {
     struct hole_map holes;          /* of the file read last */
     uint64_t bytes_read;            /* of all files so far */
     uint8_t small[TREE_INLINE_MAX]; /* the content of the file read last, if it is small */
-    bool (*cancelled)(void *arg);   /* asked now and then; may be NULL */
+    bool seen; /* the caller's to set: the next file has been read by an earlier run */
+    bool (*cancelled)(void *arg); /* asked now and then; may be NULL */
     void *arg;
 };
 

@@ -25,7 +25,7 @@
 
 struct index {
     MDB_env *env;
-    MDB_dbi chunks, blocks, meta;
+    MDB_dbi chunks, quick, blocks, meta;
     struct index_frames frames;
     pthread_mutex_t mutex;         /* guards the two below */
     MDB_txn *readers[READERS_MAX]; /* idle: reset, to be renewed */
@@ -90,6 +90,7 @@ static int open_env(const char *path, struct index *index, MDB_txn **txn)
     if (rc == 0) rc = mdb_env_open(index->env, path, MDB_NORDAHEAD | MDB_NOTLS, 0600);
     if (rc == 0) rc = mdb_txn_begin(index->env, NULL, 0, txn);
     if (rc == 0) rc = mdb_dbi_open(*txn, "chunks", MDB_CREATE, &index->chunks);
+    if (rc == 0) rc = mdb_dbi_open(*txn, "quick", MDB_CREATE, &index->quick);
     if (rc == 0) rc = mdb_dbi_open(*txn, "blocks", MDB_CREATE, &index->blocks);
     if (rc == 0) rc = mdb_dbi_open(*txn, "meta", MDB_CREATE, &index->meta);
     return rc == 0 ? index_frames_open(&index->frames, *txn) : rc;
@@ -218,20 +219,53 @@ static void give_reader(struct index *index, MDB_txn *txn)
     if (txn != NULL) mdb_txn_abort(txn);
 }
 
+static void find(const struct index *index, MDB_txn *txn, struct hf_id id,
+                 struct index_hit *hit)
+{
+    MDB_val key = {sizeof id.b, id.b};
+    MDB_val value;
+
+    hit->found = mdb_get(txn, index->chunks, &key, &value) == 0 &&
+                 decode(&id, &value, hit) &&
+                 !index_frames_sparse(&index->frames, &hit->refs[0].frame);
+}
+
 void index_find_many(struct index *index, const struct hf_id *ids, size_t count,
                      struct index_hit *hits)
 {
     MDB_txn *txn = take_reader(index);
 
     for (size_t i = 0; i < count; i++) {
-        struct hf_id id = ids[i];
-        MDB_val key = {sizeof id.b, id.b};
-        MDB_val value;
+        hits[i].found = false;
+        if (txn != NULL) find(index, txn, ids[i], &hits[i]); /* it is only a cache */
+    }
+    if (txn != NULL) give_reader(index, txn);
+}
 
-        hits[i].found = txn != NULL && /* it is only a cache */
-                        mdb_get(txn, index->chunks, &key, &value) == 0 &&
-                        decode(&id, &value, &hits[i]) &&
-                        !index_frames_sparse(&index->frames, &hits[i].refs[0].frame);
+/* The id of the chunk with that quick hash. */
+static bool find_id(const struct index *index, MDB_txn *txn, struct index_quick *row)
+{
+    MDB_val key = {sizeof row->quick.b, row->quick.b};
+    MDB_val value;
+    uint8_t want[CHECK_SIZE];
+
+    if (mdb_get(txn, index->quick, &key, &value) != 0 ||
+        value.mv_size != HF_ID_SIZE + CHECK_SIZE)
+        return false;
+    memcpy(row->chunk.b, value.mv_data, HF_ID_SIZE);
+    checksum(&row->quick, row->chunk.b, HF_ID_SIZE, want);
+    return memcmp((const uint8_t *)value.mv_data + HF_ID_SIZE, want, CHECK_SIZE) == 0;
+}
+
+void index_find_quick(struct index *index, struct index_quick *rows, size_t count,
+                      struct index_hit *hits)
+{
+    MDB_txn *txn = take_reader(index);
+
+    for (size_t i = 0; i < count; i++) {
+        hits[i].found = false;
+        if (txn != NULL && find_id(index, txn, &rows[i]))
+            find(index, txn, rows[i].chunk, &hits[i]);
     }
     if (txn != NULL) give_reader(index, txn);
 }
@@ -343,6 +377,34 @@ void index_frame_shift(struct index *index, const struct frame_ref *frame, int64
 enum hf_code index_frames_done(struct index *index, struct hf_err *err)
 {
     return save_frames(index, true, err);
+}
+
+static int put_quick(struct index *index, MDB_txn *txn, struct index_quick row)
+{
+    uint8_t bytes[HF_ID_SIZE + CHECK_SIZE];
+    MDB_val key = {sizeof row.quick.b, row.quick.b};
+    MDB_val value = {sizeof bytes, bytes};
+
+    memcpy(bytes, row.chunk.b, HF_ID_SIZE);
+    checksum(&row.quick, bytes, HF_ID_SIZE, bytes + HF_ID_SIZE);
+    return mdb_put(txn, index->quick, &key, &value, 0);
+}
+
+enum hf_code index_add_quick(struct index *index, const struct index_quick *rows,
+                             size_t count, struct hf_err *err)
+{
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(index->env, NULL, 0, &txn);
+
+    if (rc != 0) return fail(err, rc, "begin");
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = put_quick(index, txn, rows[i]);
+    if (rc == 0) {
+        rc = mdb_txn_commit(txn);
+        return rc == 0 ? HF_OK : fail(err, rc, "commit");
+    }
+    mdb_txn_abort(txn);
+    return fail(err, rc, "add");
 }
 
 enum hf_code index_add_parts(struct index *index, const struct hf_id *chunk,

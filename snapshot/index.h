@@ -44,6 +44,19 @@ struct index_hit {
 void index_find_many(struct index *index, const struct hf_id *ids, size_t count,
                      struct index_hit *hits);
 
+/* Chunks that were read more than once are also found by their quick hash (quick_hash.h).
+ */
+struct index_quick {
+    struct hf_id quick, chunk;
+};
+/* Where rows[i].quick is known, sets rows[i].chunk and hits[i].  Any thread. */
+void index_find_quick(struct index *index, struct index_quick *rows, size_t count,
+                      struct index_hit *hits);
+/* Any thread.  HF_NO_SPACE, HF_IO. */
+HF_MUST_CHECK enum hf_code index_add_quick(struct index *index,
+                                           const struct index_quick *rows, size_t count,
+                                           struct hf_err *err);
+
 /* Notes chunks whose blocks the store has acknowledged, durably (many at once
  * are cheaper); sorts refs.  Any thread.  HF_NO_SPACE, HF_IO. */
 HF_MUST_CHECK enum hf_code index_add(struct index *index, struct chunk_ref *refs,

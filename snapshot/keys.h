@@ -21,6 +21,7 @@ struct vault_keys {
     const uint8_t *frame_kdf; /* 32 bytes: one-time frame keys */
     const uint8_t *record;    /* 32 bytes: sealing of head records */
     const uint8_t *chunker;   /* 32 bytes: the gear table */
+    const uint8_t *quick;     /* 32 bytes: the index's quick hash */
 };
 
 /* Derives all of it from the secret (VAULT_SECRET_SIZE bytes).  HF_NO_MEMORY. */

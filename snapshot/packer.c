@@ -53,9 +53,10 @@ uint8_t *packer_room(struct packer *p, size_t have, size_t *room, struct hf_err 
     return bytes;
 }
 
-enum hf_code packer_cut(struct packer *p, size_t n, struct packed *out, struct hf_err *err)
+enum hf_code packer_cut(struct packer *p, size_t n, bool seen, struct packed *out,
+                        struct hf_err *err)
 {
-    return data_lane_cut(p->data, n, out) == HF_OK ? HF_OK : result(p, err);
+    return data_lane_cut(p->data, n, seen, out) == HF_OK ? HF_OK : result(p, err);
 }
 
 enum hf_code packer_add(struct packer *p, const uint8_t *bytes, size_t n,
@@ -67,7 +68,7 @@ enum hf_code packer_add(struct packer *p, const uint8_t *bytes, size_t n,
     memset(out, 0, sizeof *out);
     if (to == NULL) return err->code;
     memcpy(to, bytes, n);
-    return packer_cut(p, n, out, err);
+    return packer_cut(p, n, false, out, err);
 }
 
 enum hf_code packer_finish_data(struct packer *p, struct hf_err *err)

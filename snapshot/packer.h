@@ -51,9 +51,10 @@ void packer_free(struct packer *packer);
 uint8_t *packer_room(struct packer *packer, size_t have, size_t *room, struct hf_err *err);
 
 /* The next n bytes of the room (1..CHUNK_SIZE_MAX) are a chunk; one that is known already
- * is not stored again.  *out is released by packed_done. */
-HF_MUST_CHECK enum hf_code packer_cut(struct packer *packer, size_t n, struct packed *out,
-                                      struct hf_err *err);
+ * is not stored again.  `seen`: it is likely to have been read before (a file that has
+ * changed); then that is found out quicker.  *out is released by packed_done. */
+HF_MUST_CHECK enum hf_code packer_cut(struct packer *packer, size_t n, bool seen,
+                                      struct packed *out, struct hf_err *err);
 
 /* Both for bytes that are somewhere else. */
 HF_MUST_CHECK enum hf_code packer_add(struct packer *packer, const uint8_t *bytes, size_t n,

@@ -331,6 +331,36 @@ static void make_varied(struct fixture *f)
     tree_write_file(name, 23, 9000000);
 }
 
+/* From the third day on what has not changed is recognised by its quick hash. */
+static void a_large_file_that_changes_every_day_comes_back(void **state)
+{
+    struct fixture *f = *state;
+    struct backup_result result;
+    uint64_t seed = 31;
+    char name[700];
+    uint8_t bytes[5000];
+    int fd;
+
+    (void)snprintf(name, sizeof name, "%s/image", f->source);
+    tree_write_file(name, 33, 9000000);
+    backup_ok(f, &result);
+    backup_result_done(&result);
+    for (int day = 0; day < 4; day++) {
+        fd = open(name, O_WRONLY);
+        for (int i = 0; i < 2; i++) {
+            test_random_bytes(&seed, bytes, sizeof bytes);
+            assert_int_equal(
+                pwrite(fd, bytes, sizeof bytes, (off_t)(test_random(&seed) % 8900000)),
+                sizeof bytes);
+        }
+        (void)close(fd);
+        backup_ok(f, &result);
+        assert_true(result.stored.bytes_new < 5000000); /* a chunk or two around each */
+        backup_result_done(&result);
+        expect_restored(f, "latest", f->source);
+    }
+}
+
 static void a_deleted_index_is_made_again(void **state)
 {
     struct fixture *f = *state;
@@ -643,6 +673,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(without_parent_chunks_are_found_again, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_deleted_index_is_made_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_large_file_that_changes_every_day_comes_back,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(old_frames_that_are_mostly_dead_are_left, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_chunk_that_was_cut_in_two_is_found_again, setup,
