@@ -3,6 +3,7 @@
 #include "snapshot/index.h"
 
 #include "snapshot/index_frames.h"
+#include "snapshot/index_map.h"
 
 #include "base/alloc.h"
 #include "base/hash.h"
@@ -27,6 +28,7 @@ struct index {
     MDB_env *env;
     MDB_dbi chunks, quick, blocks, meta;
     struct index_frames frames;
+    struct index_map map;
     pthread_mutex_t mutex;         /* guards the two below */
     MDB_txn *readers[READERS_MAX]; /* idle: reset, to be renewed */
     size_t reader_count;
@@ -88,12 +90,26 @@ static int open_env(const char *path, struct index *index, MDB_txn **txn)
     if (rc == 0) rc = mdb_env_set_mapsize(index->env, MAP_SIZE);
     if (rc == 0) rc = mdb_env_set_maxdbs(index->env, 8);
     if (rc == 0) rc = mdb_env_open(index->env, path, MDB_NORDAHEAD | MDB_NOTLS, 0600);
+    if (rc == 0 && !is_whole(index)) rc = MDB_CORRUPTED;
     if (rc == 0) rc = mdb_txn_begin(index->env, NULL, 0, txn);
     if (rc == 0) rc = mdb_dbi_open(*txn, "chunks", MDB_CREATE, &index->chunks);
     if (rc == 0) rc = mdb_dbi_open(*txn, "quick", MDB_CREATE, &index->quick);
     if (rc == 0) rc = mdb_dbi_open(*txn, "blocks", MDB_CREATE, &index->blocks);
     if (rc == 0) rc = mdb_dbi_open(*txn, "meta", MDB_CREATE, &index->meta);
     return rc == 0 ? index_frames_open(&index->frames, *txn) : rc;
+}
+
+/* A file that lost its end would be a trap: its pages are read through a mapping. */
+static bool is_whole(const struct index *index)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    struct stat st;
+    int fd;
+
+    return mdb_env_info(index->env, &info) == 0 && mdb_env_stat(index->env, &stat) == 0 &&
+           mdb_env_get_fd(index->env, &fd) == 0 && fstat(fd, &st) == 0 &&
+           ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize <= (uint64_t)st.st_size;
 }
 
 static char key_owner[] = "owner";
@@ -176,6 +192,8 @@ enum hf_code index_open(const char *dir, const struct hf_id *vault,
         index_close(index);
         return rc;
     }
+    index_map_init(&index->map, index->env, path);
+    index->frames.map = &index->map;
     *out = index;
     return HF_OK;
 }
@@ -219,8 +237,7 @@ static void give_reader(struct index *index, MDB_txn *txn)
     if (txn != NULL) mdb_txn_abort(txn);
 }
 
-static void find(const struct index *index, MDB_txn *txn, struct hf_id id,
-                 struct index_hit *hit)
+static void find(struct index *index, MDB_txn *txn, struct hf_id id, struct index_hit *hit)
 {
     MDB_val key = {sizeof id.b, id.b};
     MDB_val value;
@@ -228,6 +245,7 @@ static void find(const struct index *index, MDB_txn *txn, struct hf_id id,
     hit->found = mdb_get(txn, index->chunks, &key, &value) == 0 &&
                  decode(&id, &value, hit) &&
                  !index_frames_sparse(&index->frames, &hit->refs[0].frame);
+    index_map_looked(&index->map, 1);
 }
 
 void index_find_many(struct index *index, const struct hf_id *ids, size_t count,
@@ -243,12 +261,13 @@ void index_find_many(struct index *index, const struct hf_id *ids, size_t count,
 }
 
 /* The id of the chunk with that quick hash. */
-static bool find_id(const struct index *index, MDB_txn *txn, struct index_quick *row)
+static bool find_id(struct index *index, MDB_txn *txn, struct index_quick *row)
 {
     MDB_val key = {sizeof row->quick.b, row->quick.b};
     MDB_val value;
     uint8_t want[CHECK_SIZE];
 
+    index_map_looked(&index->map, 1);
     if (mdb_get(txn, index->quick, &key, &value) != 0 ||
         value.mv_size != HF_ID_SIZE + CHECK_SIZE)
         return false;
@@ -324,8 +343,10 @@ static int put_all(struct index *index, MDB_txn *txn, struct chunk_ref *refs, si
     }
     if (rc == 0) rc = index_frames_add(&index->frames, txn, refs, count);
     if (count > 1) qsort(refs, count, sizeof *refs, compare_refs);
-    for (size_t i = 0; rc == 0 && i < count; i++)
+    for (size_t i = 0; rc == 0 && i < count; i++) {
         rc = put_row(index, txn, refs[i].id, &refs[i], 1);
+        index_map_looked(&index->map, 1);
+    }
     return rc;
 }
 
@@ -513,6 +534,7 @@ static enum hf_code ask_all(struct index *index, MDB_txn *txn, struct block_stor
         mdb = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
         if (mdb == 0 && key.mv_size == sizeof ids->b)
             memcpy(ids[count++].b, key.mv_data, sizeof ids->b);
+        index_map_looked(&index->map, 1);
         if (count == BLOCK_HAVE_MAX || (mdb != 0 && count > 0)) {
             rc = ask(index, store, ids, count, err);
             count = 0;

@@ -96,6 +96,7 @@ int index_frames_add(struct index_frames *f, MDB_txn *txn, const struct chunk_re
         if (rc != 0 && rc != MDB_NOTFOUND) break;
         counts.size += size;
         rc = put_counts(f, txn, &key, &counts);
+        index_map_looked(f->map, 1);
     }
     return rc;
 }

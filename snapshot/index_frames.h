@@ -9,6 +9,7 @@
 #ifndef HOLDFAST_SNAPSHOT_INDEX_FRAMES_H
 #define HOLDFAST_SNAPSHOT_INDEX_FRAMES_H
 
+#include "snapshot/index_map.h"
 #include "snapshot/reference.h"
 
 #include <lmdb.h>
@@ -32,6 +33,7 @@ struct frame_shift {
 };
 
 struct index_frames {
+    struct index_map *map; /* borrowed */
     MDB_dbi frames, sparse;
     struct frame_key *now_sparse; /* sorted: what was sparse when the index was opened */
     size_t sparse_count;

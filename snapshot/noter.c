@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#define ENOUGH  8192u            /* chunks: noted at once */
+#define ENOUGH  4096u            /* chunks: noted at once */
 #define MAX     (4u * ENOUGH)    /* chunks: whoever adds more waits */
 #define WAIT_NS (100 * 1000000L) /* for more to come */
 

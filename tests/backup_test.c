@@ -447,6 +447,22 @@ static void a_deleted_index_is_made_again(void **state)
     expect_restored(f, "latest", f->source);
 }
 
+static void an_index_that_lost_its_end_is_made_again(void **state)
+{
+    struct fixture *f = *state;
+    struct backup_result result;
+    char command[1200];
+
+    make_varied(f);
+    backup_ok(f, &result);
+    backup_result_done(&result);
+    (void)snprintf(command, sizeof command, "truncate -s 20K '%s'/index-*/data.mdb",
+                   f->cache);
+    assert_int_equal(system(command), 0);
+    assert_true(read_anew(f) <= 3000000);
+    expect_restored(f, "latest", f->source);
+}
+
 static void a_moved_file_costs_no_data(void **state)
 {
     struct fixture *f = *state;
@@ -732,6 +748,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(without_parent_chunks_are_found_again, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_deleted_index_is_made_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_index_that_lost_its_end_is_made_again, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(two_hosts_of_one_vault_know_nothing_of_each_other,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_large_file_that_changes_every_day_comes_back,
