@@ -1,6 +1,11 @@
 /* Every byte of a small local store is damaged, one after the other, and the newest
  * snapshot read as restore reads it: what comes is right, or an error that says what is
- * wrong. */
+ * wrong.
+ *
+ * A byte that reading the undamaged store does not look at cannot change what comes; so of
+ * these only a sample is tried.  And the index is damaged or it is not: its seal must
+ * notice every byte; what follows then is the same, and tried for a sample as well. */
+#include "snapshot_items.h"
 #include "test.h"
 
 #include "base/file.h"
@@ -9,7 +14,6 @@
 #include "blockstore/log_index.h"
 #include "blockstore/log_seal.h"
 #include "snapshot/backup.h"
-#include "snapshot/tree.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,18 +23,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ITEMS_MAX  32u
 #define CODES_MAX  64u
 #define SAMPLE     251 /* one byte of so many is tried where others stand for it */
 #define READ_LIMIT 20u /* seconds without an end of one read: it hangs */
 #define LOG        "segments/0000000000000001.log"
-#define OUTPUT_MAX ((size_t)1 << 20)
-
-/* An entry of the snapshot as it was read: all that is in it, and its contents. */
-struct item {
-    uint8_t *bytes;
-    size_t size;
-};
 
 /* Which bytes of a file were read through `ops`. */
 struct reading {
@@ -51,13 +47,7 @@ struct fixture {
     struct vault vault;
     struct vault_keys keys;
     struct block_owner owner;
-    struct item items[ITEMS_MAX]; /* of the undamaged store */
-    size_t item_count;
-    uint8_t *output; /* OUTPUT_MAX: the item being read */
-    size_t output_size;
-    size_t matched; /* items of this read that are as they were */
-    bool recording;
-    const char *wrong; /* something is not as it was */
+    struct snapshot_items items; /* of the undamaged store */
 };
 
 /* Where the damage is, for who kills a read that does not end. */
@@ -182,8 +172,7 @@ static int setup(void **state)
     assert_int_equal(vault_new(&f->vault, "testhost", &err), HF_OK);
     assert_int_equal(vault_keys_init(&f->keys, f->vault.secret, &err), HF_OK);
     f->owner = (struct block_owner){f->keys.vault, f->vault.host, f->keys.signer};
-    f->output = malloc(OUTPUT_MAX);
-    assert_non_null(f->output);
+    snapshot_items_init(&f->items);
     (void)snprintf(path, sizeof path, "%s/dir", f->source);
     assert_int_equal(mkdir(path, 0755), 0);
     write_file(f, "inline", 1, 300);
@@ -203,11 +192,9 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
 
-    for (size_t i = 0; i < f->item_count; i++)
-        free(f->items[i].bytes);
+    snapshot_items_done(&f->items);
     for (size_t i = 0; i < f->reading_count; i++)
         free(f->readings[i].seen);
-    free(f->output);
     vault_keys_done(&f->keys);
     vault_done(&f->vault);
     (void)close(f->state_fd);
@@ -217,163 +204,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* ---- reading all of a snapshot ---- */
-
-static void put(struct fixture *f, const void *bytes, size_t n)
-{
-    if (n > OUTPUT_MAX - f->output_size) {
-        f->wrong = "more than there was";
-        return;
-    }
-    if (n > 0) memcpy(f->output + f->output_size, bytes, n);
-    f->output_size += n;
-}
-
-static void put_number(struct fixture *f, uint64_t v)
-{
-    put(f, &v, sizeof v);
-}
-
-static void put_span(struct fixture *f, struct span span)
-{
-    put_number(f, span.size);
-    put(f, span.bytes, span.size);
-}
-
-/* All that restore looks at. */
-static void put_entry(struct fixture *f, size_t depth, const struct tree_entry *e)
-{
-    f->output_size = 0;
-    put_number(f, depth);
-    put_span(f, e->name);
-    put_number(f, e->type);
-    put_number(f, e->mode);
-    put_number(f, e->uid);
-    put_number(f, e->gid);
-    put_span(f, e->user);
-    put_span(f, e->group);
-    put_number(f, (uint64_t)e->mtime_ns);
-    put_number(f, e->size);
-    put_span(f, e->target);
-    put_number(f, e->link_group);
-    put_span(f, e->xattrs);
-    put_span(f, e->holes);
-    put_span(f, e->content);
-}
-
-/* What was read is one of the items that there were, or the items are being recorded. */
-static void take_item(struct fixture *f)
-{
-    if (f->recording) {
-        uint8_t *bytes = malloc(f->output_size);
-
-        assert_true(bytes != NULL && f->item_count < ITEMS_MAX);
-        memcpy(bytes, f->output, f->output_size);
-        f->items[f->item_count++] = (struct item){bytes, f->output_size};
-        return;
-    }
-    for (size_t i = 0; i < f->item_count; i++) {
-        if (f->items[i].size != f->output_size ||
-            memcmp(f->items[i].bytes, f->output, f->output_size) != 0)
-            continue;
-        f->matched++;
-        return;
-    }
-    f->wrong = "an entry is not as it was";
-}
-
-static enum hf_code read_content(struct fixture *f, struct fetcher *fetcher,
-                                 const struct tree_entry *e, struct hf_err *err)
-{
-    struct stream_cursor *cursor = stream_cursor_new(fetcher, FRAME_DATA, &e->stream);
-    const uint8_t *bytes;
-    size_t size = 1;
-    uint64_t offset;
-    enum hf_code rc = HF_OK;
-
-    assert_non_null(cursor);
-    while (rc == HF_OK && size > 0) {
-        rc = stream_cursor_next(cursor, &bytes, &size, &offset, NULL, err);
-        if (rc == HF_OK) put(f, bytes, size);
-    }
-    stream_cursor_free(cursor);
-    return rc;
-}
-
-/* Directories still to be read. */
-struct pending {
-    struct stream_root roots[ITEMS_MAX];
-    size_t depths[ITEMS_MAX];
-    size_t count;
-};
-
-/* As restore does: what fails is one file's, or a directory's, and the rest is read. */
-static enum hf_code read_dir(struct fixture *f, struct fetcher *fetcher,
-                             struct pending *pending, struct hf_err *err)
-{
-    size_t depth = pending->depths[--pending->count];
-    struct tree_reader *reader = tree_reader_new(fetcher, &pending->roots[pending->count]);
-    const struct tree_entry *e;
-    enum hf_code rc;
-    enum hf_code worst = HF_OK;
-
-    assert_non_null(reader);
-    while ((rc = tree_reader_next(reader, &e, err)) == HF_OK && e != NULL) {
-        enum hf_code of_file = HF_OK;
-
-        put_entry(f, depth, e);
-        if (e->type == TREE_FILE && e->has_stream)
-            of_file = read_content(f, fetcher, e, err);
-        if (e->type == TREE_DIR && e->has_stream && pending->count < ITEMS_MAX) {
-            pending->depths[pending->count] = depth + 1;
-            pending->roots[pending->count++] = e->stream;
-        }
-        if (of_file == HF_OK)
-            take_item(f);
-        else
-            worst = of_file;
-    }
-    tree_reader_free(reader);
-    return rc != HF_OK ? rc : worst;
-}
-
-static enum hf_code read_tree(struct fixture *f, struct fetcher *fetcher,
-                              const struct stream_root *root, struct hf_err *err)
-{
-    struct pending pending = {.roots = {*root}, .count = 1};
-    enum hf_code worst = HF_OK;
-
-    while (pending.count > 0) {
-        enum hf_code rc = read_dir(f, fetcher, &pending, err);
-
-        if (rc != HF_OK) worst = rc;
-    }
-    return worst;
-}
-
-static enum hf_code read_newest(struct fixture *f, struct block_store *store,
-                                struct hf_err *err)
-{
-    struct fetcher *fetcher = fetcher_new(store, 8);
-    const struct catalog_entry *entry;
-    struct snapshot snapshot = {0};
-    struct vault_view view = {0};
-    bool incomplete = false;
-    enum hf_code rc;
-
-    assert_non_null(fetcher);
-    rc = vault_view_read(store, fetcher, &f->keys, &view, err);
-    incomplete = rc == HF_OK && view.incomplete; /* restore warns of that */
-    if (rc == HF_OK) rc = vault_view_find(&view, "latest", &f->vault.host, &entry, err);
-    if (rc == HF_OK) rc = snapshot_read(fetcher, entry, &snapshot, err);
-    if (rc == HF_OK) rc = read_tree(f, fetcher, &snapshot.root, err);
-    if ((rc == HF_OK || rc == HF_NOT_FOUND) && incomplete)
-        rc = hf_fail(err, HF_INCOMPLETE, "there may be newer snapshots");
-    snapshot_done(&snapshot);
-    vault_view_done(&view);
-    fetcher_free(fetcher);
-    return rc;
-}
+/* ---- reading ---- */
 
 static enum hf_code read_store(struct fixture *f, struct hf_files *files,
                                struct hf_err *err)
@@ -381,10 +212,12 @@ static enum hf_code read_store(struct fixture *f, struct hf_files *files,
     struct block_store *store;
     enum hf_code rc = local_store_open(f->store_dir, &f->owner, true, files, &store, err);
 
-    f->matched = 0;
-    f->wrong = NULL;
-    if (rc != HF_OK) return rc;
-    rc = read_newest(f, store, err);
+    if (rc != HF_OK) {
+        f->items.matched = 0;
+        f->items.wrong = NULL;
+        return rc;
+    }
+    rc = snapshot_items_read(&f->items, store, &f->keys, &f->vault.host, err);
     block_store_close(store);
     return rc;
 }
@@ -417,10 +250,10 @@ static void try_reading(struct fixture *f, struct tally *tally)
     struct hf_err err = {.code = HF_OK};
     enum hf_code rc = read_store(f, NULL, &err);
 
-    if (f->wrong != NULL) fail_msg("%s: wrong data: %s", position, f->wrong);
-    if (rc == HF_OK && f->matched != f->item_count)
-        fail_msg("%s: %zu of %zu entries, and no error", position, f->matched,
-                 f->item_count);
+    if (f->items.wrong != NULL) fail_msg("%s: wrong data: %s", position, f->items.wrong);
+    if (rc == HF_OK && f->items.matched != f->items.count)
+        fail_msg("%s: %zu of %zu entries, and no error", position, f->items.matched,
+                 f->items.count);
     if (rc != HF_OK && (err.code != rc || err.msg[0] == '\0'))
         fail_msg("%s: error %d without a message", position, (int)rc);
     /* Nor may what is damaged be taken for what never was. */
@@ -518,17 +351,18 @@ static void read_undamaged(struct fixture *f, struct hf_files *files)
     struct hf_err err;
 
     if (read_store(f, files, &err) != HF_OK) fail_msg("%s", err.msg);
-    assert_true(f->wrong == NULL && (f->recording || f->matched == f->item_count));
+    assert_true(f->items.wrong == NULL &&
+                (f->items.recording || f->items.matched == f->items.count));
 }
 
 static void record_items(struct fixture *f)
 {
     static const char *const names[] = {"store", "store.copy", "lock", LOG};
 
-    f->recording = true;
+    f->items.recording = true;
     read_undamaged(f, NULL);
-    f->recording = false;
-    assert_true(f->item_count >= 5);
+    f->items.recording = false;
+    assert_true(f->items.count >= 5);
     f->ops = *hf_files_system();
     f->ops.pread = noting_pread;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)

@@ -20,8 +20,8 @@ void strange_time(struct strange_dice *dice, int dir_fd, const char *name)
     };
     struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {0}};
 
-    times[1].tv_sec = seconds[strange_throw(dice, sizeof seconds / sizeof *seconds)] +
-                      (time_t)(strange_throw(dice, 2) * strange_throw(dice, 10000));
+    times[1].tv_sec = seconds[strange_throw(dice, sizeof seconds / sizeof *seconds)];
+    if (strange_throw(dice, 2) == 0) times[1].tv_sec += (time_t)strange_throw(dice, 10000);
     times[1].tv_nsec =
         strange_throw(dice, 3) == 0 ? 999999999 : (long)strange_throw(dice, 1000000000);
     assert_int_equal(utimensat(dir_fd, name, times, AT_SYMLINK_NOFOLLOW), 0);

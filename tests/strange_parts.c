@@ -198,11 +198,13 @@ static void many_holes(struct strange_dice *dice, int fd)
 }
 
 /* No blocks without contents (fallocate): the kernel takes them for data once they were
- * read, so that what is a hole changes by looking. */
+ * read, so that what is a hole changes by looking.  And no hole as small as the block in
+ * which a file system may keep attributes: that file has as many blocks as if it had none.
+ */
 bool strange_sparse_file(struct strange_dice *dice, int dir_fd, const char *name)
 {
     int fd = openat(dir_fd, name, NEW_FILE, 0600);
-    off_t size = (off_t)(1 + strange_throw(dice, 3000000));
+    off_t size = (off_t)(200000 + strange_throw(dice, 3000000));
 
     if (fd < 0) return false;
     switch (strange_throw(dice, 6)) {
@@ -212,10 +214,12 @@ bool strange_sparse_file(struct strange_dice *dice, int dir_fd, const char *name
     case 3: many_holes(dice, fd); break;
     case 4:
         strange_overwrite(dice, fd, 0, 600000);
-        for (size_t i = 0; i < 5; i++)
-            (void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                            (off_t)strange_throw(dice, 590000),
+        for (size_t i = 0; i < 5; i++) {
+            off_t from = (off_t)strange_throw(dice, 590000);
+
+            (void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from,
                             (off_t)(1 + strange_throw(dice, 90000)));
+        }
         break;
     default: write_some(dice, fd, size / 3, 5); write_some(dice, fd, size / 2, 5);
     }
@@ -260,11 +264,12 @@ static bool make_link(struct strange_dice *dice, int dir_fd, const char *name)
 bool strange_special(struct strange_dice *dice, int dir_fd, const char *name)
 {
     size_t kind = strange_throw(dice, dice->root ? 8 : 6);
-    dev_t device = makedev((unsigned)strange_throw(dice, 4096),
-                           (unsigned)strange_throw(dice, 1048576));
+    unsigned major_number = (unsigned)strange_throw(dice, 4096);
+    unsigned minor_number = (unsigned)strange_throw(dice, 1048576);
 
     if (kind < 4) return make_link(dice, dir_fd, name);
     if (kind == 4) return mkfifoat(dir_fd, name, 0600) == 0;
     if (kind == 5) return mknodat(dir_fd, name, S_IFSOCK | 0600, 0) == 0;
-    return mknodat(dir_fd, name, (kind == 6 ? S_IFCHR : S_IFBLK) | 0600, device) == 0;
+    return mknodat(dir_fd, name, (kind == 6 ? S_IFCHR : S_IFBLK) | 0600,
+                   makedev(major_number, minor_number)) == 0;
 }

@@ -31,7 +31,6 @@ struct comparison {
     size_t dir;                  /* looked at now */
     int fd[SIDES];               /* of it */
     size_t pairs;
-    bool filled;
     FILE *out;
     struct tree_compared result;
 };
@@ -104,29 +103,17 @@ static bool knows_holes(int fd, const struct stat *st)
     return (st->st_blocks + 8) * 512 > st->st_size || lseek(fd, 0, SEEK_HOLE) < st->st_size;
 }
 
-/* Both have data in [at, end): false where one has none, with `filled` only where `want`
- * has. */
-static bool same_holes(const struct comparison *c, const int *fd, off_t size, off_t *at,
-                       off_t *end)
-{
-    bool more[SIDES] = {next_data(fd[WANT], size, &at[WANT], &end[WANT]), false};
-
-    if (!more[WANT]) at[WANT] = end[WANT] = size;
-    if (c->filled) at[GOT] = at[WANT];
-    more[GOT] = next_data(fd[GOT], size, &at[GOT], &end[GOT]);
-    if (!more[GOT]) at[GOT] = end[GOT] = size;
-    if (c->filled) return at[GOT] == at[WANT] && end[GOT] >= end[WANT];
-    return at[GOT] == at[WANT] && end[GOT] == end[WANT];
-}
-
 static void compare_holes(struct comparison *c, const char *name, const int *fd, off_t size)
 {
     off_t at[SIDES] = {0, 0};
-    off_t end[SIDES];
+    off_t end[SIDES] = {0, 0};
 
-    while (same_holes(c, fd, size, at, end)) {
-        if (end[WANT] == size) return;
-        at[WANT] = at[GOT] = end[WANT];
+    while (at[WANT] == at[GOT] && end[WANT] == end[GOT]) {
+        if (at[WANT] == size) return;
+        for (int s = 0; s < SIDES; s++) {
+            at[s] = end[s];
+            if (!next_data(fd[s], size, &at[s], &end[s])) at[s] = end[s] = size;
+        }
     }
     differ(c, name, "holes: next data is %jd..%jd there, %jd..%jd here", (intmax_t)at[WANT],
            (intmax_t)end[WANT], (intmax_t)at[GOT], (intmax_t)end[GOT]);
@@ -204,10 +191,9 @@ static void compare_files(struct comparison *c, const char *name, const struct s
     }
     if (fd[WANT] >= 0 && fd[GOT] >= 0) {
         compare_bytes(c, name, fd, st[WANT].st_size);
-        if (knows_holes(fd[WANT], &st[WANT]) && knows_holes(fd[GOT], &st[GOT]))
-            compare_holes(c, name, fd, st[WANT].st_size);
-        else
+        if (!knows_holes(fd[WANT], &st[WANT]) || !knows_holes(fd[GOT], &st[GOT]))
             c->result.holes = false;
+        if (c->result.holes) compare_holes(c, name, fd, st[WANT].st_size);
     }
     for (int s = 0; s < SIDES; s++) {
         if (fd[s] >= 0) (void)close(fd[s]);
@@ -397,11 +383,11 @@ static void compare_dir(struct comparison *c, size_t number)
     }
 }
 
-struct tree_compared tree_compare_all(const char *want, const char *got, bool filled,
+struct tree_compared tree_compare_all(const char *want, const char *got, bool holes,
                                       FILE *out)
 {
     const char *paths[SIDES] = {want, got};
-    struct comparison c = {.filled = filled, .out = out, .result.holes = true};
+    struct comparison c = {.out = out, .result.holes = holes};
 
     for (int s = 0; s < SIDES; s++) {
         if (dir_ways_init(&c.dirs[s], AT_FDCWD, paths[s]) == 0) continue;

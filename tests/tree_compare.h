@@ -15,13 +15,13 @@ struct tree_compared {
     size_t entries;     /* that are in both */
     size_t differences; /* each is a line on `out` */
     size_t longest;     /* path from the root */
-    bool holes;         /* both sides can tell where holes are, so they were compared */
+    bool holes;         /* they were compared: asked for, and both sides know of them */
 };
 
-/* Prints "PATH: WHAT" for each difference of `want` and `got`, names escaped.  With
- * `filled` what is a hole in `want` may be written zeros in `got`, which was there before.
+/* Prints "PATH: WHAT" for each difference of `want` and `got`, names escaped.  Without
+ * `holes` those may differ: what is a hole on one side may be written zeros on the other.
  */
-struct tree_compared tree_compare_all(const char *want, const char *got, bool filled,
+struct tree_compared tree_compare_all(const char *want, const char *got, bool holes,
                                       FILE *out);
 
 #endif
