@@ -11,10 +11,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BATCH_SIZE   ((size_t)4 << 20)
-#define BATCH_CHUNKS 8192u /* of the smallest files */
+#define BATCH_SIZE   ((size_t)5 << 20)
+#define BATCH_FRONT  CHUNK_SIZE_MAX /* for what is left over of the batch before */
+#define BATCH_CHUNKS 8192u          /* of the smallest files */
 #define WORKERS_MAX  8u
-#define BATCHES_MAX  (WORKERS_MAX + 3)
+#define BATCHES_MAX  (WORKERS_MAX + 4)
 
 #define BATCH_SEEN_MAX (BATCH_SIZE / QUICK_SIZE_MIN)
 #define SEEN_MAX       2048u /* quick hashes noted at once */
@@ -59,6 +60,7 @@ struct data_lane {
     struct data_lane_config config;
     struct hf_pool *pool;
     struct batch *filling; /* the reader's, or NULL */
+    struct batch *ahead;   /* the next one, or NULL */
 
     pthread_mutex_t mutex; /* guards all below */
     pthread_cond_t idle;   /* a batch came back */
@@ -86,6 +88,7 @@ static struct batch *batch_new(struct data_lane *lane)
 
     if (b == NULL) return NULL;
     b->lane = lane;
+    b->used = BATCH_FRONT;
     b->bytes = malloc(BATCH_SIZE);
     if (b->bytes != NULL) return b;
     free(b);
@@ -122,7 +125,8 @@ static void give_batch(struct data_lane *lane, struct batch *b)
 {
     for (size_t i = 0; i < b->chunk_count; i++)
         pending_chunk_unref(b->chunks[i].pending);
-    b->used = b->chunk_count = b->frame_count = 0;
+    b->used = BATCH_FRONT;
+    b->chunk_count = b->frame_count = 0;
     (void)pthread_mutex_lock(&lane->mutex);
     lane->batches[lane->batch_count++] = b;
     lane->batches_out--;
@@ -493,6 +497,18 @@ static void hand_over(struct data_lane *lane)
         give_batch(lane, b);
 }
 
+/* Makes `next` the batch that is filled; the `have` bytes not cut yet move along. */
+static uint8_t *turn_to(struct data_lane *lane, struct batch *next, size_t have)
+{
+    struct batch *b = lane->filling;
+
+    next->used = BATCH_FRONT - have;
+    if (have > 0) memcpy(next->bytes + next->used, b->bytes + b->used, have);
+    hand_over(lane);
+    lane->filling = next;
+    return next->bytes + next->used;
+}
+
 uint8_t *data_lane_room(struct data_lane *lane, size_t have, size_t *room)
 {
     struct batch *b = lane->filling;
@@ -503,12 +519,33 @@ uint8_t *data_lane_room(struct data_lane *lane, size_t have, size_t *room)
         b->chunk_count > BATCH_CHUNKS - BATCH_SIZE / CHUNK_SIZE_MIN) {
         next = take_batch(lane);
         if (next == NULL) return NULL;
-        if (have > 0) memcpy(next->bytes, b->bytes + b->used, have);
-        hand_over(lane);
-        lane->filling = b = next;
+        (void)turn_to(lane, next, have);
+        b = next;
     }
     *room = BATCH_SIZE - b->used;
     return b->bytes + b->used;
+}
+
+uint8_t *data_lane_ahead(struct data_lane *lane, size_t *room)
+{
+    if (failed(lane) != HF_OK) return NULL;
+    lane->ahead = take_batch(lane);
+    *room = BATCH_SIZE - BATCH_FRONT;
+    return lane->ahead != NULL ? lane->ahead->bytes + BATCH_FRONT : NULL;
+}
+
+uint8_t *data_lane_join(struct data_lane *lane, size_t have)
+{
+    struct batch *next = lane->ahead;
+
+    lane->ahead = NULL;
+    return turn_to(lane, next, have);
+}
+
+void data_lane_drop_ahead(struct data_lane *lane)
+{
+    if (lane->ahead != NULL) give_batch(lane, lane->ahead);
+    lane->ahead = NULL;
 }
 
 enum hf_code data_lane_cut(struct data_lane *lane, size_t n, bool seen, struct packed *out)
@@ -586,7 +623,7 @@ struct data_lane *data_lane_new(const struct data_lane_config *config)
 
     if (lane == NULL) return NULL;
     lane->config = *config;
-    lane->batch_max = workers + 2;
+    lane->batch_max = workers + 3; /* one being filled, one ahead, one that waits */
     (void)pthread_mutex_init(&lane->mutex, NULL);
     (void)pthread_cond_init(&lane->idle, NULL);
     lane->pool = hf_pool_new(workers, lane->batch_max);
@@ -599,6 +636,7 @@ void data_lane_free(struct data_lane *lane)
 {
     if (lane == NULL) return;
     hf_pool_free(lane->pool);
+    data_lane_drop_ahead(lane);
     if (lane->filling != NULL) give_batch(lane, lane->filling);
     for (size_t i = 0; i < lane->open_count; i++)
         block_writer_drop(lane->config.writer, lane->open[i]);

@@ -44,6 +44,15 @@ void data_lane_free(struct data_lane *lane);
  * enough to do.  NULL: the run has failed (block_writer_failed). */
 uint8_t *data_lane_room(struct data_lane *lane, size_t have, size_t *room);
 
+/* Reading ahead: room in the next batch, for another thread to read into while this one
+ * cuts what is there.  NULL: the run has failed.  Followed by data_lane_join: the n bytes
+ * that were read come after the `have` (fewer than CHUNK_SIZE_MAX) that are not cut yet;
+ * it returns where these are now.  Or by data_lane_drop_ahead, which may also be called
+ * when there is nothing. */
+uint8_t *data_lane_ahead(struct data_lane *lane, size_t *room);
+uint8_t *data_lane_join(struct data_lane *lane, size_t have);
+void data_lane_drop_ahead(struct data_lane *lane);
+
 /* The next n bytes of the room are a chunk (1..CHUNK_SIZE_MAX); `seen`: it may well be one
  * that was read before.  *out is released by packed_done.  A failure shows in the next
  * data_lane_room. */

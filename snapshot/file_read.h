@@ -3,6 +3,7 @@
 #define HOLDFAST_SNAPSHOT_FILE_READ_H
 
 #include "base/err.h"
+#include "base/pool.h"
 #include "snapshot/chunker.h"
 #include "snapshot/holes.h"
 #include "snapshot/packer.h"
@@ -17,6 +18,7 @@ struct file_reader {
     struct packer *packer; /* borrowed */
     struct chunker chunker;
     struct hole_map holes;          /* of the file read last */
+    struct hf_pool *ahead;          /* one thread, once there is a large file */
     uint64_t bytes_read;            /* of all files so far */
     uint8_t small[TREE_INLINE_MAX]; /* the content of the file read last, if it is small */
     bool seen; /* the caller's to set: the next file has been read by an earlier run */

@@ -53,6 +53,24 @@ uint8_t *packer_room(struct packer *p, size_t have, size_t *room, struct hf_err 
     return bytes;
 }
 
+uint8_t *packer_ahead(struct packer *p, size_t *room, struct hf_err *err)
+{
+    uint8_t *bytes = data_lane_ahead(p->data, room);
+
+    if (bytes == NULL) (void)result(p, err);
+    return bytes;
+}
+
+uint8_t *packer_join(struct packer *p, size_t have)
+{
+    return data_lane_join(p->data, have);
+}
+
+void packer_drop_ahead(struct packer *p)
+{
+    data_lane_drop_ahead(p->data);
+}
+
 enum hf_code packer_cut(struct packer *p, size_t n, bool seen, struct packed *out,
                         struct hf_err *err)
 {

@@ -50,6 +50,13 @@ void packer_free(struct packer *packer);
  * do.  NULL: a failure of the store, or of memory, shown once and for all. */
 uint8_t *packer_room(struct packer *packer, size_t have, size_t *room, struct hf_err *err);
 
+/* Room for another thread to read the next bytes into, while this one cuts; followed by
+ * packer_join, once they are there, or packer_drop_ahead (data_lane.h).  NULL: a failure.
+ */
+uint8_t *packer_ahead(struct packer *packer, size_t *room, struct hf_err *err);
+uint8_t *packer_join(struct packer *packer, size_t have);
+void packer_drop_ahead(struct packer *packer);
+
 /* The next n bytes of the room (1..CHUNK_SIZE_MAX) are a chunk; one that is known already
  * is not stored again.  `seen`: it is likely to have been read before (a file that has
  * changed); then that is found out quicker.  *out is released by packed_done. */

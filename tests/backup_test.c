@@ -4,11 +4,13 @@
 #include "tree_maker.h"
 
 #include "base/file.h"
+#include "base/random.h"
 #include "blockstore/memory_store.h"
 #include "snapshot/backup.h"
 #include "snapshot/restore.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -361,6 +363,63 @@ static void a_large_file_that_changes_every_day_comes_back(void **state)
     }
 }
 
+/* Another host of the same vault, with its own files, state and index. */
+static void second_host(struct fixture *f, struct fixture *other)
+{
+    struct hf_err err;
+
+    *other = *f;
+    make_dir(f, "source2", other->source);
+    make_dir(f, "cache2", other->cache);
+    make_dir(f, "state2", other->state);
+    assert_int_equal(hf_dir_open(other->state, &other->state_fd, &err), HF_OK);
+    hf_random(other->vault.host.b, sizeof other->vault.host.b);
+    (void)snprintf(other->vault.host_name, sizeof other->vault.host_name, "second");
+}
+
+static void *backup_days(void *arg)
+{
+    struct fixture *f = arg;
+
+    for (uint64_t day = 0; day < 4; day++) {
+        struct backup_result result;
+        char name[700];
+
+        (void)snprintf(name, sizeof name, "%s/day%d", f->source, (int)day);
+        tree_write_file(name, day, 300000);
+        backup_ok(f, &result);
+        backup_result_done(&result);
+    }
+    return NULL;
+}
+
+static void two_hosts_of_one_vault_know_nothing_of_each_other(void **state)
+{
+    struct fixture *f = *state;
+    struct fixture other;
+    struct vault_view view = {0};
+    struct fetcher *fetcher = fetcher_new(f->store, 8);
+    struct hf_err err;
+    pthread_t thread;
+
+    tree_make(f->source, 41);
+    second_host(f, &other);
+    tree_make(other.source, 41); /* the same files: still nothing is shared */
+    assert_int_equal(pthread_create(&thread, NULL, backup_days, &other), 0);
+    (void)backup_days(f);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+
+    assert_int_equal(vault_view_read(f->store, fetcher, &f->keys, &view, &err), HF_OK);
+    assert_int_equal(view.host_count, 2);
+    assert_int_equal(view.hosts[0].count, 4);
+    assert_int_equal(view.hosts[1].count, 4);
+    vault_view_done(&view);
+    fetcher_free(fetcher);
+    expect_restored(f, "latest", f->source);
+    expect_restored(&other, "latest", other.source);
+    (void)close(other.state_fd);
+}
+
 static void a_deleted_index_is_made_again(void **state)
 {
     struct fixture *f = *state;
@@ -673,6 +732,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(without_parent_chunks_are_found_again, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_deleted_index_is_made_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(two_hosts_of_one_vault_know_nothing_of_each_other,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(a_large_file_that_changes_every_day_comes_back,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(old_frames_that_are_mostly_dead_are_left, setup,
