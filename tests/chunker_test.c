@@ -93,6 +93,128 @@ static void cuts_survive_insertions(void **state)
     (void)state;
 }
 
+/* Where two files cut the same way again after a change at `at`, which made the second
+ * longer by `by`: the number of chunks until then, and that it stays so. */
+static size_t chunks_until_in_step(const size_t *before, size_t before_count,
+                                   const size_t *after, size_t after_count, size_t at,
+                                   ptrdiff_t by)
+{
+    size_t i = 0;
+    size_t j = 0;
+    size_t first = 0;
+
+    while (before[first] <= at) { /* what lies before it is cut as it was */
+        assert_int_equal(before[first], after[first]);
+        first++;
+    }
+    i = j = first;
+    while (i < before_count && j < after_count) {
+        size_t want = (size_t)((ptrdiff_t)before[i] + by);
+
+        if (want == after[j]) break;
+        if (want < after[j])
+            i++;
+        else
+            j++;
+    }
+    assert_true(i < before_count && j < after_count); /* the end at the latest */
+    assert_int_equal(before_count - i, after_count - j);
+    for (size_t n = 0; i + n < before_count; n++)
+        assert_int_equal((ptrdiff_t)before[i + n] + by, after[j + n]);
+    return i - first;
+}
+
+/* An edit anywhere, of any kind, makes few chunks new. */
+static void cuts_fall_into_step_within_a_few_chunks(void **state)
+{
+    static const uint8_t key[32] = {3};
+    const size_t n = (size_t)6 << 20;
+    struct chunker c;
+    size_t before[256];
+    size_t after[256];
+    size_t worst = 0;
+    size_t total = 0;
+    size_t count;
+    uint64_t s = 11;
+    uint8_t *data = malloc(n);
+    uint8_t *changed = malloc(2 * n);
+
+    chunker_init(&c, key);
+    test_random_bytes(&s, data, n);
+    count = cut_all(&c, data, n, before, 256);
+    for (size_t round = 0; round < 60; round++) {
+        size_t at = (size_t)(test_random(&s) % (n / 2));
+        size_t out = round % 3 == 0 ? 0 : 1 + (size_t)(test_random(&s) % 200000);
+        size_t in = round % 3 == 1 ? 0 : 1 + (size_t)(test_random(&s) % 200000);
+        size_t until;
+
+        if (round % 3 == 2) in = out; /* put in, taken out, put in place */
+        memcpy(changed, data, at);
+        test_random_bytes(&s, changed + at, in);
+        memcpy(changed + at + in, data + at + out, n - at - out);
+        until = chunks_until_in_step(before, count, after,
+                                     cut_all(&c, changed, n - out + in, after, 256), at,
+                                     (ptrdiff_t)in - (ptrdiff_t)out);
+        if (until > worst) worst = until;
+        total += until;
+    }
+    assert_true(worst <= 10);
+    assert_true(total <= 60 * 3);
+    free(data);
+    free(changed);
+    (void)state;
+}
+
+/* A cut is made by the 64 bytes before it and the chunk's beginning: what comes behind the
+ * largest chunk, and what stands in the first 64 KiB, does not matter. */
+static void only_what_is_in_reach_decides(void **state)
+{
+    static const uint8_t key[32] = {4};
+    const size_t n = (size_t)2 << 20;
+    struct chunker c;
+    uint64_t s = 5;
+    uint8_t *data = malloc(n);
+
+    chunker_init(&c, key);
+    for (size_t round = 0; round < 20; round++) {
+        size_t cut;
+
+        test_random_bytes(&s, data, n);
+        cut = chunker_cut(&c, data, n);
+        assert_int_equal(chunker_cut(&c, data, CHUNK_SIZE_MAX), cut);
+        test_random_bytes(&s, data + cut, n - cut);
+        assert_int_equal(chunker_cut(&c, data, n), cut);
+        test_random_bytes(&s, data, CHUNK_SIZE_MIN - 64);
+        assert_int_equal(chunker_cut(&c, data, n), cut);
+    }
+    free(data);
+    (void)state;
+}
+
+/* What repeats never gives chunks that are too small or too large, whatever its period. */
+static void periodic_data_keeps_the_limits(void **state)
+{
+    static const size_t periods[] = {1, 2, 3, 63, 64, 65, 255, 4096, 65535, 65536, 70001};
+    static const uint8_t key[32] = {5};
+    const size_t n = ((size_t)4 << 20) + 7;
+    struct chunker c;
+    size_t cuts[256];
+    uint64_t s = 6;
+    uint8_t *data = malloc(n);
+
+    chunker_init(&c, key);
+    for (size_t i = 0; i < 4 * sizeof periods / sizeof *periods; i++) {
+        size_t period = periods[i / 4];
+
+        test_random_bytes(&s, data, period);
+        for (size_t at = period; at < n; at++)
+            data[at] = data[at - period];
+        (void)cut_all(&c, data, n, cuts, 256); /* asserts the limits */
+    }
+    free(data);
+    (void)state;
+}
+
 static void keys_cut_differently(void **state)
 {
     static const uint8_t key_a[32] = {1};
@@ -166,6 +288,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sizes_keep_their_limits_and_mean),
         cmocka_unit_test(cuts_survive_insertions),
+        cmocka_unit_test(cuts_fall_into_step_within_a_few_chunks),
+        cmocka_unit_test(only_what_is_in_reach_decides),
+        cmocka_unit_test(periodic_data_keeps_the_limits),
         cmocka_unit_test(keys_cut_differently),
         cmocka_unit_test(golden_cuts),
     };
