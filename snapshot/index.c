@@ -81,6 +81,19 @@ static bool decode(const struct hf_id *chunk, const MDB_val *v, struct index_hit
     return hit->found;
 }
 
+/* A file that lost its end would be a trap: its pages are read through a mapping. */
+static bool is_whole(const struct index *index)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    struct stat st;
+    int fd;
+
+    return mdb_env_info(index->env, &info) == 0 && mdb_env_stat(index->env, &stat) == 0 &&
+           mdb_env_get_fd(index->env, &fd) == 0 && fstat(fd, &st) == 0 &&
+           ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize <= (uint64_t)st.st_size;
+}
+
 /* Opens the environment and its tables in a transaction; an error of LMDB, or 0. */
 static int open_env(const char *path, struct index *index, MDB_txn **txn)
 {
@@ -97,19 +110,6 @@ static int open_env(const char *path, struct index *index, MDB_txn **txn)
     if (rc == 0) rc = mdb_dbi_open(*txn, "blocks", MDB_CREATE, &index->blocks);
     if (rc == 0) rc = mdb_dbi_open(*txn, "meta", MDB_CREATE, &index->meta);
     return rc == 0 ? index_frames_open(&index->frames, *txn) : rc;
-}
-
-/* A file that lost its end would be a trap: its pages are read through a mapping. */
-static bool is_whole(const struct index *index)
-{
-    MDB_envinfo info;
-    MDB_stat stat;
-    struct stat st;
-    int fd;
-
-    return mdb_env_info(index->env, &info) == 0 && mdb_env_stat(index->env, &stat) == 0 &&
-           mdb_env_get_fd(index->env, &fd) == 0 && fstat(fd, &st) == 0 &&
-           ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize <= (uint64_t)st.st_size;
 }
 
 static char key_owner[] = "owner";
