@@ -8,9 +8,11 @@
 #include "snapshot/catalog.h"
 #include "snapshot/fetch.h"
 #include "snapshot/frame.h"
+#include "snapshot/holes.h"
 #include "snapshot/stream.h"
 #include "snapshot/tree.h"
 #include "snapshot/vault.h"
+#include "snapshot/xattrs.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -59,6 +61,30 @@ static bool seal(enum frame_role role, const uint8_t *data, size_t size,
     return true;
 }
 
+/* What restoring reads of an entry. */
+static void read_entry(const struct tree_entry *entry)
+{
+    struct xattr_walk walk = xattr_walk_init(entry->xattrs);
+    char name[XATTR_NAME_BYTES_MAX + 1];
+    struct hole_map holes = {0};
+    struct span value;
+    struct hf_err err;
+
+    while (xattr_walk_next(&walk, name, &value))
+        continue;
+    (void)xattr_walk_ok(&walk);
+    if (hole_map_decode(&holes, entry->holes, entry->size, &err) == HF_OK) {
+        uint64_t at = 0;
+
+        for (size_t i = 0; i < holes.count; i++) { /* in order, and within the file */
+            if (holes.holes[i].offset < at || holes.holes[i].size == 0) abort();
+            at = holes.holes[i].offset + holes.holes[i].size;
+        }
+        if (at > entry->size) abort();
+    }
+    hole_map_done(&holes);
+}
+
 static void read_tree(struct fetcher *fetcher, const struct stream_root *root)
 {
     struct tree_reader *reader = tree_reader_new(fetcher, root);
@@ -67,6 +93,7 @@ static void read_tree(struct fetcher *fetcher, const struct stream_root *root)
 
     for (unsigned i = 0; reader != NULL && i < STEPS_MAX; i++) {
         if (tree_reader_next(reader, &entry, &err) != HF_OK || entry == NULL) break;
+        read_entry(entry);
     }
     tree_reader_free(reader);
 }
