@@ -21,7 +21,19 @@ if ! takes_attributes "${places[0]}" 2>/dev/null; then
     mounts+=("${places[0]}")
 fi
 memory=$(mktemp -d /dev/shm/holdfast-test.XXXXXX 2>/dev/null)
-trap 'code=$?; [ -z "$memory" ] || rm -rf "$memory"; (exit $code); cleanup' EXIT
+workers=()
+finish() {
+    code=$?
+    for w in "${workers[@]}"; do
+        kill "$w" 2>/dev/null
+        wait "$w" 2>/dev/null
+    done
+    # What a worker had started may go on for a moment.
+    for _ in 1 2 3 4 5; do rm -rf ${memory:+"$memory"} 2>/dev/null && break || sleep 1; done
+    (exit $code)
+    cleanup
+}
+trap finish EXIT
 if [ -n "$memory" ] && takes_attributes "$memory" 2>/dev/null; then places+=("$memory"); fi
 
 # run WHAT COMMAND...: says what failed and how.
@@ -85,11 +97,12 @@ ring_seeds() {
 start_ring 5
 expect 0 "recovery code" on 1 init --store ring
 local_seeds 0 2 &
-workers=($!)
+workers+=($!)
 local_seeds 1 2 &
 workers+=($!)
 ring_seeds
 wait "${workers[@]}"
+workers=()
 for f in "$scratch"/failed.*; do
     [ -e "$f" ] && bad "$(cat "$f")"
 done
