@@ -90,6 +90,12 @@ void cli_close(struct cli *cli);
 HF_MUST_CHECK enum hf_code cli_read_passphrase(const char *path, char *buf, size_t size,
                                                struct hf_err *err);
 
+/* The vault's hosts; the caller's (vault_view_done).  Warns when there may be newer
+ * snapshots than can be seen, and fails when none can be: HF_UNAVAILABLE (ring), HF_CORRUPT
+ * (local). */
+HF_MUST_CHECK enum hf_code cli_view(struct cli *cli, struct vault_view *view,
+                                    struct hf_err *err);
+
 /* Splits "SNAP:PATH" and finds the snapshot; *path borrows from spec ("" without a path).
  * HF_NOT_FOUND. */
 HF_MUST_CHECK enum hf_code cli_find_snapshot(struct cli *cli, const char *spec,

@@ -131,6 +131,25 @@ void cli_close(struct cli *cli)
     hf_conf_free(cli->conf);
 }
 
+enum hf_code cli_view(struct cli *cli, struct vault_view *view, struct hf_err *err)
+{
+    bool local = cli->store_dir[0] != '\0';
+    const char *why = local
+                          ? "a record of the store is damaged (the next backup writes its "
+                            "own anew)"
+                          : "too few holders answered";
+    enum hf_code rc = vault_view_read(cli->store, cli->fetcher, &cli->keys, view, err);
+
+    if (rc != HF_OK || !view->incomplete) return rc;
+    if (view->host_count == 0) {
+        vault_view_done(view);
+        return hf_fail(err, local ? HF_CORRUPT : HF_UNAVAILABLE,
+                       "%s: no snapshot can be seen", why);
+    }
+    hf_log(HF_LOG_WARN, "vault", "%s: there may be newer snapshots", why);
+    return HF_OK;
+}
+
 enum hf_code cli_find_snapshot(struct cli *cli, const char *spec, struct snapshot *snapshot,
                                const char **path, struct hf_err *err)
 {
@@ -143,11 +162,8 @@ enum hf_code cli_find_snapshot(struct cli *cli, const char *spec, struct snapsho
 
     *path = colon == NULL ? "" : colon + 1;
     if (name == NULL) return hf_fail(err, HF_NO_MEMORY, "out of memory");
-    rc = vault_view_read(cli->store, cli->fetcher, &cli->keys, &view, err);
+    rc = cli_view(cli, &view, err);
     if (rc == HF_OK) {
-        if (view.incomplete)
-            hf_log(HF_LOG_WARN, "vault",
-                   "too few holders answered: there may be newer snapshots");
         rc = vault_view_find(&view, name, &cli->vault.host, &entry, err);
         if (rc == HF_OK) rc = snapshot_read(cli->fetcher, entry, snapshot, err);
         vault_view_done(&view);

@@ -102,11 +102,8 @@ static enum hf_code list(struct cli *cli, const struct filter *filter, int count
 {
     struct vault_view view;
     json_t *array = json_array();
-    enum hf_code rc = vault_view_read(cli->store, cli->fetcher, &cli->keys, &view, err);
+    enum hf_code rc = cli_view(cli, &view, err);
 
-    if (rc == HF_OK && view.incomplete)
-        (void)fputs("holdfast: too few holders answered: there may be newer snapshots\n",
-                    stderr);
     for (size_t h = 0; rc == HF_OK && h < view.host_count; h++) {
         for (size_t i = 0; rc == HF_OK && i < view.hosts[h].count; i++) {
             const struct catalog_entry *e = &view.hosts[h].entries[i];

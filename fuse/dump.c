@@ -130,11 +130,13 @@ enum hf_code dump_serve(const struct dump_options *options, struct hf_err *err)
         nodes_init(&dump.nodes, options->store, options->fetcher, options->keys, err);
 
     if (rc != HF_OK) return rc;
+    open_handles_init(&dump.handles);
     libfuse_said[0] = '\0';
     fuse_set_log_func(hear_libfuse);
     rc = make_args(options, &args, err);
     if (rc == HF_OK) rc = serve(options, &args, &dump, err);
     fuse_opt_free_args(&args);
+    open_handles_done(&dump.handles);
     nodes_done(&dump.nodes);
     return rc;
 }

@@ -10,7 +10,8 @@
 #define DIRENT_SIZE_MIN 24u /* of any item in a reply */
 
 struct open_dir {
-    pthread_mutex_t mutex; /* guards all below */
+    struct open_handle base; /* first */
+    pthread_mutex_t mutex;   /* guards all below */
     struct inode *inode;
     struct calendar *calendar;      /* kept while the listing lasts; or NULL: */
     struct stream_root stream;      /* a tree */
@@ -39,6 +40,11 @@ static void handle_free(struct open_dir *h)
     tree_reader_free(h->reader);
     (void)pthread_mutex_destroy(&h->mutex);
     free(h);
+}
+
+static void drop(struct open_handle *handle)
+{
+    handle_free((struct open_dir *)handle);
 }
 
 void dump_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -72,13 +78,20 @@ void dump_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         fi->keep_cache = 1;
     }
     fi->fh = (uintptr_t)h;
-    if (fuse_reply_open(req, fi) != 0) handle_free(h); /* nobody will release it */
+    open_handles_add(&dump->handles, &h->base, drop);
+    if (fuse_reply_open(req, fi) == 0) return;
+    open_handles_remove(&dump->handles, &h->base); /* nobody will release it */
+    handle_free(h);
 }
 
 void dump_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+    struct dump *dump = fuse_req_userdata(req);
+    struct open_dir *h = handle_of(fi);
+
     (void)ino;
-    handle_free(handle_of(fi));
+    open_handles_remove(&dump->handles, &h->base);
+    handle_free(h);
     (void)fuse_reply_err(req, 0);
 }
 

@@ -14,9 +14,10 @@
 #define READ_AHEAD_KB "1024"
 
 struct open_file {
-    atomic_uint references; /* of the kernel, and of each read: once it has its reply the
-                               kernel may release the file before the handler returns */
-    pthread_mutex_t mutex;  /* guards all below */
+    struct open_handle base; /* first */
+    atomic_uint references;  /* of the kernel, and of each read: once it has its reply the
+                                kernel may release the file before the handler returns */
+    pthread_mutex_t mutex;   /* guards all below */
     const struct inode *inode;
     struct stream_cursor *cursor; /* NULL: not begun */
     uint8_t *buf;
@@ -35,6 +36,11 @@ static void handle_unref(struct open_file *h)
     free(h->buf);
     (void)pthread_mutex_destroy(&h->mutex);
     free(h);
+}
+
+static void drop(struct open_handle *handle)
+{
+    handle_unref((struct open_file *)handle);
 }
 
 /* The kernel asks for 128 KiB ahead, which one can only change here, once the mount is
@@ -85,13 +91,20 @@ void dump_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     fi->fh = (uintptr_t)h;
     fi->keep_cache = 1;
     fi->noflush = 1; /* nothing to write on close */
-    if (fuse_reply_open(req, fi) != 0) handle_unref(h);
+    open_handles_add(&dump->handles, &h->base, drop);
+    if (fuse_reply_open(req, fi) == 0) return;
+    open_handles_remove(&dump->handles, &h->base);
+    handle_unref(h);
 }
 
 void dump_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+    struct dump *dump = fuse_req_userdata(req);
+    struct open_file *h = handle_of(fi);
+
     (void)ino;
-    handle_unref(handle_of(fi));
+    open_handles_remove(&dump->handles, &h->base);
+    handle_unref(h);
     (void)fuse_reply_err(req, 0);
 }
 

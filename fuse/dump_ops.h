@@ -8,6 +8,7 @@
 
 #define FUSE_USE_VERSION 312
 
+#include "fuse/handles.h"
 #include "fuse/nodes.h"
 
 #include <fuse_lowlevel.h>
@@ -16,6 +17,7 @@
 /* The session's user data. */
 struct dump {
     struct nodes nodes;
+    struct open_handles handles;
     unsigned max_read;        /* as given with -o max_read; 0: not given */
     const char *mount_point;  /* resolved */
     atomic_flag ahead_is_set; /* read-ahead was raised, or tried to be */

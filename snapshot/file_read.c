@@ -270,7 +270,7 @@ enum hf_code file_reader_read(struct file_reader *reader, int fd, struct tree_en
     *is_fatal = false;
     entry->content = entry->holes = (struct span){0};
     reader->holes.count = 0;
-    if (entry->sparse) {
+    if (entry->size > 0) { /* how many blocks it has does not tell: attributes count too */
         rc = hole_map_find(&reader->holes, fd, entry->size, err);
         if (rc == HF_OK) rc = hole_map_encode(&reader->holes, &entry->holes, err);
     }

@@ -34,7 +34,7 @@ void file_reader_done(struct file_reader *reader);
 
 /* Reads fd to its end: sets entry->size and entry->holes (borrowed until the next call)
  * and, for TREE_INLINE_MAX bytes or less, entry->content (likewise); else adds the chunks
- * to `stream`, which is empty.  entry->size and sparse say what to expect. When
+ * to `stream`, which is empty.  entry->size says what to expect (0: unknown). When
  * it fails, *fatal tells that it was the store, memory or the user rather than the file. */
 HF_MUST_CHECK enum hf_code file_reader_read(struct file_reader *reader, int fd,
                                             struct tree_entry *entry,

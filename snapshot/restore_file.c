@@ -129,6 +129,9 @@ static enum hf_code put_chunk(struct restore_worker *worker, struct restore_file
 
     *reading = false;
     memset(&fetched, 0, sizeof fetched);
+    if (!f->fresh && restore_hole_there(f->fd, chunk) &&
+        restore_chunk_in_hole(&worker->buffer, &f->holes, chunk))
+        return HF_OK; /* nothing need be read */
     if (!f->fresh && restore_chunk_there(&worker->buffer, f->fd, chunk)) {
         note_holes(f, worker->buffer.bytes, chunk->ref.size, chunk->offset);
         return HF_OK;

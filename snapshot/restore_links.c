@@ -16,6 +16,7 @@ struct restore_group {
     struct restore_group *next;
     uint64_t number;
     struct hf_id content;      /* of type and what stands in the entry */
+    struct hf_id seen;         /* of the inode when it was looked at */
     struct stream_root stream; /* of a file that has one */
     enum state state;
     struct restore_dir *dir; /* where the first one is; referenced */
@@ -107,6 +108,19 @@ static struct hf_id content_of(const struct tree_entry *e)
     return id;
 }
 
+/* Two entries that agree in all of this were one inode in one state: their contents are the
+ * same, even where each was cut in its own way (holes that the system saw only once). */
+static struct hf_id seen_of(const struct tree_entry *e)
+{
+    const uint64_t numbers[] = {
+        e->inode, (uint64_t)e->mtime_ns, (uint64_t)e->ctime_ns, e->size, e->mode, e->uid,
+        e->gid};
+    struct hf_id id;
+
+    hf_sha256(numbers, sizeof numbers, &id);
+    return id;
+}
+
 /* Notes where the group's file is going to be. */
 static bool set_place(struct restore_links *links, struct restore_group *group,
                       const struct restore_file *file)
@@ -140,6 +154,7 @@ static struct restore_group *add_group(struct restore_links *links,
     }
     group->number = e->link_group;
     group->content = content_of(e);
+    group->seen = seen_of(e);
     group->stream = e->stream;
     group->next = *bucket;
     *bucket = group;
@@ -195,6 +210,7 @@ enum restore_link restore_links_meet(struct restore_links *links, struct fetcher
     struct restore_group *group;
     enum restore_link found;
     struct hf_id content;
+    struct hf_id seen;
     bool added;
 
     if (e->link_group == 0) return RESTORE_LINK_NONE;
@@ -207,8 +223,10 @@ enum restore_link restore_links_meet(struct restore_links *links, struct fetcher
     }
     /* What a group is of does not change, and it lives as long as the table. */
     content = content_of(e);
+    seen = seen_of(e);
     if (!hf_id_equal(&content, &group->content) ||
-        (e->has_stream && !same_stream(fetcher, &e->stream, &group->stream)))
+        (e->has_stream && !hf_id_equal(&seen, &group->seen) &&
+         !same_stream(fetcher, &e->stream, &group->stream)))
         return RESTORE_LINK_NONE;
     (void)pthread_mutex_lock(&links->mutex);
     found = join(links, group, file);

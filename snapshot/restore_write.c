@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 void restore_buffer_done(struct restore_buffer *buffer)
@@ -88,6 +89,16 @@ bool restore_chunk_in_hole(struct restore_buffer *buffer, const struct hole_map 
         buffer->zeros_size = n;
     }
     return hf_id_equal(&buffer->zeros, &chunk->ref.id);
+}
+
+bool restore_hole_there(int fd, const struct restore_chunk *chunk)
+{
+    const off_t end = (off_t)(chunk->offset + chunk->ref.size);
+    struct stat st;
+    off_t data = lseek(fd, (off_t)chunk->offset, SEEK_DATA); /* all else uses pread */
+
+    if (data >= end) return true;
+    return data < 0 && errno == ENXIO && fstat(fd, &st) == 0 && st.st_size >= end;
 }
 
 static bool all_zeros(const uint8_t *p, size_t n)

@@ -34,6 +34,9 @@ bool restore_chunk_there(struct restore_buffer *buffer, int fd,
 bool restore_bytes_there(struct restore_buffer *buffer, int fd, const uint8_t *bytes,
                          size_t size); /* at its beginning; size <= CHUNK_SIZE_MAX */
 
+/* True when the open file has only a hole where the chunk belongs, and goes on behind it or
+ * ends there. */
+bool restore_hole_there(int fd, const struct restore_chunk *chunk);
 /* True when the chunk is nothing but zeros (its id says so) and lies in one hole. */
 bool restore_chunk_in_hole(struct restore_buffer *buffer, const struct hole_map *holes,
                            const struct restore_chunk *chunk);

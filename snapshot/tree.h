@@ -53,7 +53,6 @@ struct tree_entry {
     uint64_t flags;      /* inode flags (FS_IOC_GETFLAGS), recorded only; 0: none */
     struct span holes;   /* of a file, encoded (holes.h) */
     bool changed;        /* while it was read */
-    bool sparse;         /* of a file that was looked at: it may have holes; not written */
     struct span set;
     struct span extra; /* pairs with negative keys, kept as they are */
     size_t extra_count;

@@ -279,7 +279,6 @@ enum hf_code walk_look(int dir_fd, const char *name, struct walk_owners *owners,
     entry->btime_ns = entry->has_btime ? to_ns(st.stx_btime) : 0;
     entry->size = entry->type == TREE_FILE ? st.stx_size : 0;
     entry->inode = st.stx_ino;
-    entry->sparse = entry->size > 0 && st.stx_blocks < (entry->size + 511) / 512;
     entry->flags = st.stx_attributes & ATTRIBUTES_KEPT;
     if (entry->type == TREE_CHAR || entry->type == TREE_BLOCK) {
         entry->device_major = st.stx_rdev_major;

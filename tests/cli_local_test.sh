@@ -168,3 +168,15 @@ stored=$(grep -o '"data_stored":[0-9]*' "$scratch/stdout" | cut -d : -f 2)
 rm -rf "$scratch/out"
 expect 0 "" hf restore -t "$scratch/out" latest
 same "$data" "$scratch/out$data" "the run after the kills"
+
+# ---- the one record of the store is damaged: said, not "there is none" ----
+h=$scratch/record
+mkdir -p "$scratch/few" && echo few >"$scratch/few/file"
+expect 0 "" "$holdfast" --home "$h" init --store local
+expect 0 "" "$holdfast" --home "$h" backup "$scratch/few"
+segment=$(ls "$h"/state/store/segments/*.log | tail -n 1)
+printf '\xff' | dd of="$segment" bs=1 seek=$(($(stat -c %s "$segment") - 300)) conv=notrunc status=none
+expect 6 "damaged" "$holdfast" --home "$h" restore -t "$scratch/none" latest
+expect 6 "damaged" "$holdfast" --home "$h" snapshots
+expect 0 "" "$holdfast" --home "$h" backup "$scratch/few"
+expect 0 "" "$holdfast" --home "$h" restore -t "$scratch/again" latest
