@@ -22,7 +22,8 @@ struct packed_block {
     struct packed_frame *frames, **frames_end; /* holds a reference to each */
     uint8_t *bytes;                            /* BLOCK_SIZE_MAX */
     size_t used, size;
-    unsigned unwritten; /* places given away and not yet written (data_lane.c) */
+    unsigned unwritten; /* places given away and not yet written (open_blocks.h) */
+    bool closed;        /* no more places */
 };
 
 /* What has been stored in this run. */

@@ -1,16 +1,13 @@
 /* data_lane.h - the content of files, from the buffer that it is read into to its block.
  *
- * The reader fills batches of some MiB with the bytes of files and says where chunks end.
- * A worker takes a whole batch: hashes its chunks, looks them up, puts the new ones into
- * frames, compresses and seals these, and gives each a place in an open block.  So there is
- * one hand-over for some MiB, and a byte is copied only by the compressor and the cipher.
- *
- * A few blocks are open at once and a frame goes into the fullest that has room: little is
- * left over in any.  All functions: one thread, the reader's. */
+ * The reader fills batches with the bytes of files and says where chunks end; workers pack
+ * them (batch.h) into open blocks (open_blocks.h).  All functions: one thread, the
+ * reader's. */
 #ifndef HOLDFAST_SNAPSHOT_DATA_LANE_H
 #define HOLDFAST_SNAPSHOT_DATA_LANE_H
 
 #include "base/err.h"
+#include "snapshot/batch.h"
 #include "snapshot/block_writer.h"
 #include "snapshot/index.h"
 #include "snapshot/keys.h"
@@ -27,11 +24,6 @@ struct data_lane_config {
     struct index *index; /* NULL: nothing is looked up */
     const struct vault_keys *keys;
     int level; /* zstd's; 0: off */
-};
-
-struct data_lane_totals {
-    uint64_t chunks_new, chunks_known;
-    uint64_t bytes_new; /* plaintext of new chunks */
 };
 
 /* What the config points to outlives the lane.  NULL: out of memory or threads. */
@@ -62,6 +54,6 @@ HF_MUST_CHECK enum hf_code data_lane_cut(struct data_lane *lane, size_t n, bool 
 /* Has all chunks packed and all blocks stored, the last ones in smaller sizes (tail.h). */
 enum hf_code data_lane_finish(struct data_lane *lane);
 
-struct data_lane_totals data_lane_totals(struct data_lane *lane);
+struct batch_totals data_lane_totals(struct data_lane *lane);
 
 #endif

@@ -254,8 +254,7 @@ void index_find_many(struct index *index, const struct hf_id *ids, size_t count,
     MDB_txn *txn = take_reader(index);
 
     for (size_t i = 0; i < count; i++) {
-        hits[i].found = false;
-        if (txn != NULL) find(index, txn, ids[i], &hits[i]); /* it is only a cache */
+        if (txn != NULL && !hits[i].found) find(index, txn, ids[i], &hits[i]);
     }
     if (txn != NULL) give_reader(index, txn);
 }
@@ -291,7 +290,7 @@ void index_find_quick(struct index *index, struct index_quick *rows, size_t coun
 
 bool index_find(struct index *index, const struct hf_id *chunk, struct chunk_ref *ref)
 {
-    struct index_hit hit;
+    struct index_hit hit = {.found = false};
 
     index_find_many(index, chunk, 1, &hit);
     if (!hit.found || hit.parts > 1) return false;

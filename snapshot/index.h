@@ -34,7 +34,8 @@ HF_MUST_CHECK enum hf_code index_complete(struct index *index, struct hf_err *er
 /* True, and *ref, when the chunk is stored as one.  Any thread. */
 bool index_find(struct index *index, const struct hf_id *chunk, struct chunk_ref *ref);
 
-/* The same for many at once: hits[i] is about ids[i].  Any thread. */
+/* The same for many at once: hits[i] is about ids[i], and left alone if found already.  Any
+ * thread. */
 struct index_hit {
     bool found;
     size_t

@@ -372,7 +372,7 @@ void packer_free(struct packer *p)
 
 struct packer_totals packer_totals(struct packer *p)
 {
-    struct data_lane_totals data = data_lane_totals(p->data);
+    struct batch_totals data = data_lane_totals(p->data);
     struct block_writer_totals blocks = block_writer_totals(p->writer);
 
     return (struct packer_totals){.chunks_new = data.chunks_new + p->tree.chunks_new,

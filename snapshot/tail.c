@@ -26,21 +26,23 @@ static bool fit(const struct tail *tail, const uint32_t *sizes, size_t count,
     return true;
 }
 
-/* Combination `code` of up to three size classes; false: not a falling one. */
+/* Combination `code` of size classes; false: not a falling one. */
 static bool combination(size_t code, struct tail *t)
 {
-    const size_t c[TAIL_BLOCKS_MAX] = {code % SIZE_CLASSES,
-                                       code / SIZE_CLASSES % (SIZE_CLASSES + 1),
-                                       code / SIZE_CLASSES / (SIZE_CLASSES + 1)};
+    size_t last = SIZE_CLASSES; /* classes are counted from 1; 0 stands for none */
 
     memset(t, 0, sizeof *t);
-    if (c[1] > c[0] + 1 || c[2] > c[1]) return false; /* 0 stands for none */
-    t->sizes[t->count++] = (size_t)BLOCK_SIZE_MIN << c[0];
-    if (c[1] > 0) t->sizes[t->count++] = (size_t)BLOCK_SIZE_MIN << (c[1] - 1);
-    if (c[2] > 0) t->sizes[t->count++] = (size_t)BLOCK_SIZE_MIN << (c[2] - 1);
-    for (size_t i = 0; i < t->count; i++)
-        t->total += t->sizes[i];
-    return true;
+    for (size_t i = 0; i < TAIL_BLOCKS_MAX; i++) {
+        size_t c = code % (SIZE_CLASSES + 1);
+
+        code /= SIZE_CLASSES + 1;
+        if (c > last) return false;
+        last = c;
+        if (c == 0) continue;
+        t->sizes[t->count++] = (size_t)BLOCK_SIZE_MIN << (c - 1);
+        t->total += t->sizes[t->count - 1];
+    }
+    return t->count > 0;
 }
 
 static bool better(const struct tail *t, const struct tail *best)
@@ -48,7 +50,7 @@ static bool better(const struct tail *t, const struct tail *best)
     return t->total < best->total || (t->total == best->total && t->count < best->count);
 }
 
-#define COMBINATIONS (SIZE_CLASSES * (SIZE_CLASSES + 1) * (SIZE_CLASSES + 1))
+#define COMBINATIONS 4096u /* (SIZE_CLASSES + 1) ^ TAIL_BLOCKS_MAX */
 
 struct tail tail_choose(const uint32_t *sizes, size_t count, unsigned char *where,
                         unsigned char *trial)

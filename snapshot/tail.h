@@ -6,16 +6,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TAIL_BLOCKS_MAX 3u
+#define TAIL_BLOCKS_MAX 4u
 
 struct tail {
     size_t sizes[TAIL_BLOCKS_MAX]; /* falling size classes of block_store.h */
     size_t count, total;
 };
 
-/* The cheapest choice of up to three size classes into which frames of sizes[0..count), in
- * falling order and together at most BLOCK_SIZE_MAX, fit; where[i] is the block of frame i.
- * `trial` is room for `count` more. */
+/* The cheapest choice of up to TAIL_BLOCKS_MAX size classes into which frames of
+ * sizes[0..count), in falling order and together at most BLOCK_SIZE_MAX, fit; where[i] is
+ * the block of frame i. `trial` is room for `count` more. */
 struct tail tail_choose(const uint32_t *sizes, size_t count, unsigned char *where,
                         unsigned char *trial);
 

@@ -9,7 +9,6 @@
 
 #include <stddef.h>
 
-#define TAIL_OPEN_MAX    3u /* data blocks open at once */
 #define TAIL_DIVIDED_MAX 8u /* frames divided in one go */
 
 /* Frames that were divided, for tail_divided_note and tail_divided_drop. */
