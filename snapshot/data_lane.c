@@ -13,7 +13,7 @@
 #define BATCHES_MAX (WORKERS_MAX + 4)
 
 struct data_lane {
-    struct data_lane_config config;
+    struct batch_target target;
     struct open_blocks open;
     struct hf_pool *pool;
     struct batch *filling; /* the reader's, or NULL */
@@ -36,7 +36,7 @@ struct job {
 
 static enum hf_code failed(struct data_lane *lane)
 {
-    return block_writer_failed(lane->config.writer);
+    return block_writer_failed(lane->target.writer);
 }
 
 /* ---- batches and benches, used again ---- */
@@ -56,7 +56,7 @@ static struct batch *take_batch(struct data_lane *lane)
     (void)pthread_mutex_lock(&lane->mutex);
     lane->batches_out--;
     (void)pthread_mutex_unlock(&lane->mutex);
-    (void)block_writer_no_memory(lane->config.writer);
+    (void)block_writer_no_memory(lane->target.writer);
     return NULL;
 }
 
@@ -72,19 +72,13 @@ static void give_batch(struct data_lane *lane, struct batch *b)
 
 static struct bench *take_bench(struct data_lane *lane)
 {
-    const struct batch_target target = {.writer = lane->config.writer,
-                                        .table = lane->config.table,
-                                        .index = lane->config.index,
-                                        .keys = lane->config.keys,
-                                        .level = lane->config.level,
-                                        .open = &lane->open};
     struct bench *bench = NULL;
 
     (void)pthread_mutex_lock(&lane->mutex);
     if (lane->bench_count > 0) bench = lane->benches[--lane->bench_count];
     (void)pthread_mutex_unlock(&lane->mutex);
-    if (bench == NULL) bench = bench_new(&target);
-    if (bench == NULL) (void)block_writer_no_memory(lane->config.writer);
+    if (bench == NULL) bench = bench_new(&lane->target);
+    if (bench == NULL) (void)block_writer_no_memory(lane->target.writer);
     return bench;
 }
 
@@ -104,7 +98,7 @@ static void pack(void *arg)
     struct hf_err err;
 
     if (bench != NULL && batch_pack(job->batch, bench, &totals, &err) != HF_OK)
-        (void)block_writer_fail(lane->config.writer, &err);
+        (void)block_writer_fail(lane->target.writer, &err);
     if (bench != NULL) give_bench(lane, bench);
     (void)pthread_mutex_lock(&lane->mutex);
     lane->totals.chunks_new += totals.chunks_new;
@@ -126,7 +120,7 @@ static void hand_over(struct data_lane *lane)
     if (b == NULL) return;
     job = b->chunk_count > 0 ? malloc(sizeof *job) : NULL;
     if (job == NULL) {
-        if (b->chunk_count > 0) (void)block_writer_no_memory(lane->config.writer);
+        if (b->chunk_count > 0) (void)block_writer_no_memory(lane->target.writer);
         give_batch(lane, b);
         return;
     }
@@ -190,7 +184,7 @@ enum hf_code data_lane_cut(struct data_lane *lane, size_t n, bool seen, struct p
     struct pending_chunk *chunk = batch_cut(lane->filling, n, seen);
 
     memset(out, 0, sizeof *out);
-    if (chunk == NULL) return block_writer_no_memory(lane->config.writer);
+    if (chunk == NULL) return block_writer_no_memory(lane->target.writer);
     *out = packed_of(chunk);
     return HF_OK;
 }
@@ -199,7 +193,7 @@ enum hf_code data_lane_cut(struct data_lane *lane, size_t n, bool seen, struct p
 static enum hf_code finish(struct data_lane *lane, const struct divider *divider,
                            struct hf_err *err)
 {
-    struct block_writer *writer = lane->config.writer;
+    struct block_writer *writer = lane->target.writer;
     struct packed_block *open[OPEN_BLOCKS_MAX];
     struct tail_divided divided = {.count = 0};
     size_t count = open_blocks_take(&lane->open, open);
@@ -208,8 +202,8 @@ static enum hf_code finish(struct data_lane *lane, const struct divider *divider
     if (rc == HF_OK) rc = block_writer_wait(writer);
     if (rc != HF_OK)
         *err = block_writer_failure(writer);
-    else if (lane->config.index != NULL)
-        rc = tail_divided_note(&divided, lane->config.index, err);
+    else if (lane->target.index != NULL)
+        rc = tail_divided_note(&divided, lane->target.index, err);
     tail_divided_drop(&divided, writer);
     return rc;
 }
@@ -226,9 +220,9 @@ static enum hf_code note_seen(struct data_lane *lane, struct hf_err *err)
 
 enum hf_code data_lane_finish(struct data_lane *lane)
 {
-    struct divider divider = {.frame_kdf = lane->config.keys->frame_kdf,
-                              .level = lane->config.level,
-                              .table = lane->config.table,
+    struct divider divider = {.frame_kdf = lane->target.keys->frame_kdf,
+                              .level = lane->target.level,
+                              .table = lane->target.table,
                               .sealed = malloc(FRAME_SEALED_MAX),
                               .plain = malloc(FRAME_PLAIN_MAX)};
     struct bench *bench;
@@ -240,13 +234,13 @@ enum hf_code data_lane_finish(struct data_lane *lane)
     if (bench != NULL && divider.sealed != NULL && divider.plain != NULL) {
         divider.framer = bench_framer(bench);
         if (finish(lane, &divider, &err) != HF_OK)
-            (void)block_writer_fail(lane->config.writer, &err);
+            (void)block_writer_fail(lane->target.writer, &err);
     } else {
-        (void)block_writer_no_memory(lane->config.writer);
+        (void)block_writer_no_memory(lane->target.writer);
     }
     if (bench != NULL) give_bench(lane, bench);
     if (failed(lane) == HF_OK && note_seen(lane, &err) != HF_OK)
-        (void)block_writer_fail(lane->config.writer, &err);
+        (void)block_writer_fail(lane->target.writer, &err);
     free(divider.sealed);
     free(divider.plain);
     return failed(lane);
@@ -269,14 +263,15 @@ static size_t worker_count(void)
     return n < 1 ? 1 : n > (long)WORKERS_MAX ? WORKERS_MAX : (size_t)n;
 }
 
-struct data_lane *data_lane_new(const struct data_lane_config *config)
+struct data_lane *data_lane_new(const struct batch_target *target)
 {
     struct data_lane *lane = calloc(1, sizeof *lane);
     size_t workers = worker_count();
 
     if (lane == NULL) return NULL;
-    lane->config = *config;
-    open_blocks_init(&lane->open, config->writer);
+    lane->target = *target;
+    lane->target.open = &lane->open;
+    open_blocks_init(&lane->open, target->writer);
     lane->batch_max = workers + 3; /* one being filled, one ahead, one that waits */
     (void)pthread_mutex_init(&lane->mutex, NULL);
     (void)pthread_cond_init(&lane->idle, NULL);

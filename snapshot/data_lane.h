@@ -18,16 +18,9 @@
 
 struct data_lane; /* opaque */
 
-struct data_lane_config {
-    struct block_writer *writer;
-    struct packed_table *table;
-    struct index *index; /* NULL: nothing is looked up */
-    const struct vault_keys *keys;
-    int level; /* zstd's; 0: off */
-};
-
-/* What the config points to outlives the lane.  NULL: out of memory or threads. */
-struct data_lane *data_lane_new(const struct data_lane_config *config);
+/* What the target points to outlives the lane, which has open blocks of its own.  NULL: out
+ * of memory or threads. */
+struct data_lane *data_lane_new(const struct batch_target *target);
 /* Waits for the workers; what is not in a submitted block is dropped.  NULL is allowed. */
 void data_lane_free(struct data_lane *lane);
 

@@ -333,7 +333,7 @@ enum hf_code packer_new(const struct packer_config *config, struct packer **pack
                         struct hf_err *err)
 {
     struct packer *p = calloc(1, sizeof *p);
-    struct data_lane_config data = {
+    struct batch_target data = {
         .index = config->index, .keys = config->keys, .level = config->level};
 
     *packer = NULL;
