@@ -225,6 +225,7 @@ static enum hf_code add_zeros(struct reading *r, uint64_t size, struct hf_err *e
             if (rc == HF_OK) packed = packed_copy(&whole);
         }
         if (rc == HF_OK) rc = stream_writer_add(r->stream, n, &packed, err);
+        if (rc == HF_OK) rc = stream_writer_relieve(r->stream, err);
         size -= n;
         if (rc == HF_OK && cancelled(r)) rc = hf_fail(err, HF_CANCELLED, "interrupted");
     }

@@ -67,7 +67,8 @@ HF_MUST_CHECK enum hf_code packer_cut(struct packer *packer, size_t n, bool seen
 HF_MUST_CHECK enum hf_code packer_add(struct packer *packer, const uint8_t *bytes, size_t n,
                                       struct packed *out, struct hf_err *err);
 
-/* Stores all data given so far, in blocks that may be small: all of it is then ready. */
+/* Stores all data given so far, in blocks that may be small: all of it is then ready. Takes
+ * the room back: what was read into it and not cut is gone. */
 HF_MUST_CHECK enum hf_code packer_finish_data(struct packer *packer, struct hf_err *err);
 
 /* ---- trees ---- */

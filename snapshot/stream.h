@@ -45,6 +45,11 @@ void stream_writer_done(struct stream_writer *writer);
 /* Appends a chunk of `size` bytes; takes over *packed. */
 HF_MUST_CHECK enum hf_code stream_writer_add(struct stream_writer *writer, uint64_t size,
                                              struct packed *packed, struct hf_err *err);
+/* When very many chunks wait for their block (of a huge hole, whose zeros are all one
+ * chunk), has what is open stored.  Not while a file is being cut in the packer's room:
+ * that would be taken away (packer_finish_data). */
+HF_MUST_CHECK enum hf_code stream_writer_relieve(struct stream_writer *writer,
+                                                 struct hf_err *err);
 /* True when stream_writer_finish may be called: all that nodes must refer to is ready (a
  * stream of one chunk needs no node, and is ready at once). */
 bool stream_writer_ready(struct stream_writer *writer);

@@ -173,6 +173,21 @@ static void drop_front(struct stream_level *level, size_t count)
             level->count * sizeof *level->children);
 }
 
+/* Writes the finished groups that can be written, while there are many children. */
+static enum hf_code write_early(struct stream_writer *writer, struct hf_err *err)
+{
+    struct stream_level *level = &writer->levels[0];
+    enum hf_code rc = HF_OK;
+    size_t count;
+
+    (void)level_ready(writer, level);
+    while (rc == HF_OK && level->count >= EARLY_COUNT && (count = first_group(level)) > 0) {
+        rc = write_group(writer, 0, 0, count, err);
+        if (rc == HF_OK) drop_front(level, count);
+    }
+    return rc;
+}
+
 enum hf_code stream_writer_add(struct stream_writer *writer, uint64_t size,
                                struct packed *packed, struct hf_err *err)
 {
@@ -181,19 +196,17 @@ enum hf_code stream_writer_add(struct stream_writer *writer, uint64_t size,
 
     writer->size += size;
     if (rc != HF_OK || level->count < EARLY_COUNT) return rc;
-    if (level->count >= WAITING_MAX && !level_ready(writer, level))
-        rc = packer_finish_data(writer->packer, err);
-    if (rc == HF_OK && (level->count % EARLY_STEP == 0 || level->count >= WAITING_MAX)) {
-        size_t count;
+    return level->count % EARLY_STEP == 0 ? write_early(writer, err) : HF_OK;
+}
 
-        (void)level_ready(writer, level);
-        while (rc == HF_OK && level->count >= EARLY_COUNT &&
-               (count = first_group(level)) > 0) {
-            rc = write_group(writer, 0, 0, count, err);
-            if (rc == HF_OK) drop_front(level, count);
-        }
-    }
-    return rc;
+enum hf_code stream_writer_relieve(struct stream_writer *writer, struct hf_err *err)
+{
+    struct stream_level *level = &writer->levels[0];
+    enum hf_code rc = HF_OK;
+
+    if (level->count < WAITING_MAX) return HF_OK;
+    if (!level_ready(writer, level)) rc = packer_finish_data(writer->packer, err);
+    return rc == HF_OK ? write_early(writer, err) : rc;
 }
 
 bool stream_writer_ready(struct stream_writer *writer)

@@ -363,6 +363,44 @@ static void a_large_file_that_changes_every_day_comes_back(void **state)
     }
 }
 
+/* So many chunks of zeros wait for their block that the first data behind the hole is one
+ * too many: what is open is stored, and nothing of the file that is being cut is lost. */
+static void data_behind_a_huge_hole_is_kept(void **state)
+{
+    struct fixture *f = *state;
+    const off_t hole = (off_t)32767 * CHUNK_SIZE_MAX;
+    const size_t size = 3000000;
+    uint8_t *want = malloc(size);
+    uint8_t *got = malloc(size);
+    struct backup_result result;
+    struct restore_counts counts;
+    struct hf_err err;
+    uint64_t seed = 51;
+    char name[700];
+    char out[600];
+    int fd;
+
+    test_random_bytes(&seed, want, size);
+    (void)snprintf(name, sizeof name, "%s/sparse", f->source);
+    fd = open(name, O_WRONLY | O_CREAT, 0644);
+    assert_int_equal(pwrite(fd, want, size, hole), size);
+    assert_int_equal(close(fd), 0);
+    backup_ok(f, &result);
+    assert_int_equal(result.counts.totals.bytes, hole + (off_t)size);
+    backup_result_done(&result);
+
+    (void)snprintf(out, sizeof out, "%s/out", f->dir);
+    if (restore_to(f, "latest", out, &counts, &err) != HF_OK) fail_msg("%s", err.msg);
+    (void)snprintf(name, sizeof name, "%s/sparse", out);
+    fd = open(name, O_RDONLY);
+    assert_int_equal(pread(fd, got, size, hole), size);
+    (void)close(fd);
+    assert_memory_equal(got, want, size);
+    test_dir_remove(strdup(out));
+    free(want);
+    free(got);
+}
+
 /* Another host of the same vault, with its own files, state and index. */
 static void second_host(struct fixture *f, struct fixture *other)
 {
@@ -748,6 +786,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(without_parent_chunks_are_found_again, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_deleted_index_is_made_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(data_behind_a_huge_hole_is_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(an_index_that_lost_its_end_is_made_again, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(two_hosts_of_one_vault_know_nothing_of_each_other,
