@@ -45,14 +45,6 @@ static size_t holders_left(const struct world *world, const struct hf_id *key, s
     return left;
 }
 
-static bool is_holder(const struct world *world, const struct hf_id *key, size_t place,
-                      size_t count)
-{
-    const size_t at = world_place_at(world, key);
-
-    return (place + world->count - at) % world->count < count;
-}
-
 static void on_timer(struct world *world, void *context, uint64_t what)
 {
     struct massacre *state = context;
@@ -64,16 +56,31 @@ static void on_timer(struct world *world, void *context, uint64_t what)
     if (++state->started < state->lookups) world_after(world, WORLD_SECOND / 100, 0);
 }
 
+/* The first live peer named is the first there is; or all named are dead, but they are
+ * all that come first: then the routing was right, and the holders are gone. */
+static bool is_right(const struct world *world, const struct world_answer *answer)
+{
+    const size_t at = world_place_at(world, &answer->key);
+    const size_t found = world_first_live(world, answer);
+
+    if (found != WORLD_NOBODY) return found == world_owner(world, &answer->key);
+    for (size_t i = 0; i < answer->peer_count; i++) {
+        const struct chord_peer *peer = &world->peers[(at + i) % world->count];
+
+        if (!chord_peer_equal(peer, &answer->peers[i])) return false;
+    }
+    return true;
+}
+
 static void on_answer(struct world *world, void *context, const struct world_answer *answer)
 {
     struct massacre *state = context;
-    const size_t found = world_first_live(world, answer);
-    const bool right = found == world_owner(world, &answer->key);
+    const bool right = answer->found && is_right(world, answer);
 
     state->ended++;
-    state->failed += !answer->found || found == WORLD_NOBODY;
-    state->wrong += answer->found && found != WORLD_NOBODY && !right;
-    state->replicas_dead += !right || !is_holder(world, &answer->key, found, REPLICAS);
+    state->failed += !answer->found;
+    state->wrong += answer->found && !right;
+    state->replicas_dead += !right || holders_left(world, &answer->key, REPLICAS) == 0;
     state->fragments_dead +=
         !right || holders_left(world, &answer->key, FRAGMENTS) < ENOUGH;
     if (!statistics_add(&state->timeouts, answer->questions - answer->answers) ||
