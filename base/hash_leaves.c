@@ -46,8 +46,7 @@ static void lanes_free(void *arg)
 }
 
 /* All of them, to lanes that are empty before and after. */
-static void hash_in_lanes(struct lanes *lanes, const struct hash_leaf *leaves,
-                          size_t count)
+static void hash_in_lanes(struct lanes *lanes, const struct hash_leaf *leaves, size_t count)
 {
     size_t done = 0;
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SEEN_MAX   2048u                        /* quick hashes noted at once */
+#define SEEN_MAX   2048u                         /* quick hashes noted at once */
 #define BATCH_SEEN (BATCH_SIZE / QUICK_SIZE_MIN) /* chunks of one batch that have them */
 
 struct batch_frame {

@@ -120,13 +120,13 @@ static void tree_hashes_are_the_same_one_by_one_and_many_at_once(void **state)
     test_random_bytes(&random, bytes, MOST);
     for (size_t i = 0; i < INPUTS; i++) {
         size_t most = i % 7 == 0 ? MOST : i % 3 == 0 ? 100000 : 5000;
-        size_t n = i < sizeof edges / sizeof edges[0] ? edges[i]
-                                                      : test_random(&random) % most;
+        size_t n =
+            i < sizeof edges / sizeof edges[0] ? edges[i] : test_random(&random) % most;
 
-        inputs[i] = (struct hf_tree_input){
-            .bytes = bytes + test_random(&random) % (MOST - n + 1),
-            .size = n,
-            .root = &roots[i]};
+        inputs[i] =
+            (struct hf_tree_input){.bytes = bytes + test_random(&random) % (MOST - n + 1),
+                                   .size = n,
+                                   .root = &roots[i]};
     }
     hf_tree_hash_many(inputs, INPUTS);
     for (size_t i = 0; i < INPUTS; i++) {
