@@ -4,6 +4,8 @@
 
 #include "base/hash.h"
 
+#include "base/hash_leaves.h"
+
 #include <assert.h>
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
@@ -95,13 +97,9 @@ void hf_hkdf_sha256(const uint8_t secret[static 32], const char *label, uint8_t 
 
 void hf_leaf_hash(const void *bytes, size_t n, struct hf_id *out)
 {
-    static const uint8_t leaf = 0x00;
-    struct hf_sha256 h;
+    struct hash_leaf leaf = {.bytes = bytes, .size = n, .hash = out};
 
-    hf_sha256_init(&h);
-    hf_sha256_add(&h, &leaf, 1);
-    hf_sha256_add(&h, bytes, n);
-    hf_sha256_final(&h, out);
+    hash_leaves(&leaf, 1);
 }
 
 void hf_node_hash(const struct hf_id *left, const struct hf_id *right, struct hf_id *out)
@@ -114,20 +112,33 @@ void hf_node_hash(const struct hf_id *left, const struct hf_id *right, struct hf
     hf_sha256(node, sizeof node, out);
 }
 
-size_t hf_leaf_hashes(const void *bytes, size_t n,
-                      struct hf_id leaves[static HF_LEAVES_MAX])
+/* The leaves of n bytes, to be hashed to hashes[0..]. */
+static size_t cut_leaves(const uint8_t *p, size_t n, struct hf_id *hashes,
+                         struct hash_leaf *leaves)
 {
-    const uint8_t *p = bytes;
     size_t count = 0;
 
-    assert(n <= (size_t)HF_LEAVES_MAX * HF_LEAF_SIZE);
     do {
         size_t size = n < HF_LEAF_SIZE ? n : HF_LEAF_SIZE;
 
-        hf_leaf_hash(p, size, &leaves[count++]);
+        leaves[count] =
+            (struct hash_leaf){.bytes = p, .size = size, .hash = &hashes[count]};
+        count++;
         p += size;
         n -= size;
     } while (n > 0);
+    return count;
+}
+
+size_t hf_leaf_hashes(const void *bytes, size_t n,
+                      struct hf_id hashes[static HF_LEAVES_MAX])
+{
+    struct hash_leaf leaves[HF_LEAVES_MAX];
+    size_t count;
+
+    assert(n <= (size_t)HF_LEAVES_MAX * HF_LEAF_SIZE);
+    count = cut_leaves(bytes, n, hashes, leaves);
+    hash_leaves(leaves, count);
     return count;
 }
 
@@ -150,6 +161,42 @@ void hf_tree_root(const struct hf_id *leaves, size_t count, struct hf_id *root)
     for (; depth > 1; depth--)
         hf_node_hash(&stack[depth - 2], &stack[depth - 1], &stack[depth - 2]);
     *root = stack[0];
+}
+
+void hf_tree_hash(const void *bytes, size_t n, struct hf_id *root)
+{
+    struct hf_id hashes[HF_LEAVES_MAX];
+
+    hf_tree_root(hashes, hf_leaf_hashes(bytes, n, hashes), root);
+}
+
+static size_t leaf_count(size_t n)
+{
+    return n == 0 ? 1 : (n + HF_LEAF_SIZE - 1) / HF_LEAF_SIZE;
+}
+
+void hf_tree_hash_many(const struct hf_tree_input *inputs, size_t count)
+{
+    struct hf_id hashes[HF_LEAVES_MAX];
+    struct hash_leaf leaves[HF_LEAVES_MAX];
+
+    for (size_t first = 0, last; first < count; first = last) {
+        size_t n = 0;
+        size_t at = 0;
+
+        for (last = first; last < count; last++) { /* as many as fit, and at least one */
+            size_t more = leaf_count(inputs[last].size);
+
+            assert(more <= HF_LEAVES_MAX);
+            if (n + more > HF_LEAVES_MAX) break;
+            n += cut_leaves(inputs[last].bytes, inputs[last].size, hashes + n, leaves + n);
+        }
+        hash_leaves(leaves, n);
+        for (size_t i = first; i < last; i++) {
+            hf_tree_root(hashes + at, leaf_count(inputs[i].size), inputs[i].root);
+            at += leaf_count(inputs[i].size);
+        }
+    }
 }
 
 bool hf_equal_ct(const void *a, const void *b, size_t n)

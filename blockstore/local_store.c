@@ -32,12 +32,11 @@ static enum hf_code put(struct block_store *store, const uint8_t *data, size_t n
                         struct hf_id *id, struct hf_err *err)
 {
     struct local_store *s = local(store);
-    struct hf_id leaves[HF_LEAVES_MAX];
     struct log_put entry = {.payload = data, .payload_size = n, .payload_root = id};
     struct log_info info;
     enum hf_code rc;
 
-    hf_tree_root(leaves, hf_leaf_hashes(data, n, leaves), id);
+    hf_tree_hash(data, n, id);
     entry.key = log_key_block(&s->owner.vault, id);
     rc = segment_log_find(s->log, &entry.key, &info, err);
     /* Stored before: seldom, for fresh frames make fresh ids.  A damaged one is replaced.

@@ -83,7 +83,7 @@ enum hf_code log_read_whole(const struct log_place *place, struct log_range *ran
                             struct hf_err *err)
 {
     uint8_t frame[LOG_FRAME_MAX];
-    struct hf_id leaves[HF_LEAVES_MAX], root;
+    struct hf_id root;
     struct log_entry entry;
     uint32_t size = place->row->payload_size;
     enum hf_code rc;
@@ -97,7 +97,7 @@ enum hf_code log_read_whole(const struct log_place *place, struct log_range *ran
     rc = read_exactly(place, fd, 0, range->buf, size, err);
     if (rc == HF_OK) rc = read_frame(place, fd, frame, &entry, err);
     if (rc == HF_OK && size > 0) {
-        hf_tree_root(leaves, hf_leaf_hashes(range->buf, size, leaves), &root);
+        hf_tree_hash(range->buf, size, &root);
         if (!hf_id_equal(&root, &entry.payload_root))
             rc = hf_fail(err, HF_CORRUPT, "the stored bytes do not match their checksum");
     }

@@ -114,11 +114,10 @@ static enum hf_code put(struct block_store *store, const uint8_t *data, size_t n
                         struct hf_id *id, struct hf_err *err)
 {
     const struct hf_id *vault = &memory(store)->owner.vault;
-    struct hf_id leaves[HF_LEAVES_MAX];
     struct contents *c;
     enum hf_code rc;
 
-    hf_tree_root(leaves, hf_leaf_hashes(data, n, leaves), id);
+    hf_tree_hash(data, n, id);
     c = lock(store);
     rc = call(c, MEMORY_PUT, err);
     if (rc == HF_OK && find_block(c, vault, id) == NULL)

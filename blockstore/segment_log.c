@@ -346,14 +346,10 @@ enum hf_code segment_log_put(struct segment_log *log, const struct log_put *put,
     if (rc != HF_OK) return rc;
     if (put->key.b[0] < LOG_BLOCK || put->key.b[0] >= LOG_REMOVAL)
         return hf_fail(err, HF_INVALID, "an entry of kind %u", put->key.b[0]);
-    if (put->payload_root != NULL) {
+    if (put->payload_root != NULL)
         entry.payload_root = *put->payload_root;
-    } else {
-        struct hf_id leaves[HF_LEAVES_MAX];
-        size_t count = hf_leaf_hashes(put->payload, put->payload_size, leaves);
-
-        hf_tree_root(leaves, count, &entry.payload_root);
-    }
+    else
+        hf_tree_hash(put->payload, put->payload_size, &entry.payload_root);
     return append(log, &entry, put->payload, err);
 }
 

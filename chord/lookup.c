@@ -1,8 +1,11 @@
 #include "chord/lookup.h"
 
 #include "chord/circle.h"
+#include "chord/finger.h"
 #include "chord/join.h"
+#include "chord/lookup_check.h"
 #include "chord/table.h"
+#include "chord/timing.h"
 
 #include <string.h>
 
@@ -23,13 +26,53 @@ static struct chord_lookup *lookup_new(struct chord_node *node, enum chord_purpo
     return NULL;
 }
 
-static void report_found(struct chord_node *node, uint64_t tag, size_t count)
-{
-    struct chord_action *action = chord_act(node, CHORD_FOUND);
+/* ---- the end ---- */
 
-    action->tag = tag;
-    action->peers = node->out->found;
-    action->peer_count = count;
+/* Ends the caller's lookup with the first `wanted` of found[], or without an answer. */
+static void report(struct chord_node *node, const struct chord_lookup *lookup)
+{
+    struct chord_statistics *statistics = &node->statistics;
+    struct chord_action *action =
+        chord_act(node, lookup->found_count > 0 ? CHORD_FOUND : CHORD_FAILED);
+    const size_t count = lookup->found_count;
+    struct chord_peer *room;
+
+    action->tag = lookup->tag;
+    action->hops = lookup->hops;
+    action->timeouts = lookup->timeouts;
+    action->rejected = lookup->rejected;
+    statistics->lookups++;
+    statistics->lookups_failed += count == 0;
+    statistics->hops += lookup->hops;
+    statistics->timeouts += lookup->timeouts;
+    statistics->rejected += lookup->rejected;
+    action->peer_count = count < lookup->wanted ? count : lookup->wanted;
+    /* An action that sends nothing has room for the peers of a message. */
+    room = node->out->messages[node->out->action_count - 1].peers;
+    memcpy(room, lookup->found, action->peer_count * sizeof *room);
+    action->peers = room;
+}
+
+/* Completes the answer with those that it leaves out, then reports it. */
+static void lookup_complete(struct chord_node *node, struct chord_lookup *lookup)
+{
+    lookup->checking = node->now_ms < lookup->expires_ms && lookup_check_next(node, lookup);
+    if (lookup->checking) return;
+    lookup->purpose = PURPOSE_NONE;
+    report(node, lookup);
+}
+
+/* found[] is what this node or another says. */
+static void lookup_arrived(struct chord_node *node, struct chord_lookup *lookup)
+{
+    lookup->purpose = PURPOSE_USER;
+    lookup->confirm = false;
+    if (table_has_roster(node)) {
+        lookup_complete(node, lookup);
+        return;
+    }
+    lookup->purpose = PURPOSE_NONE;
+    report(node, lookup);
 }
 
 static void lookup_fail(struct chord_node *node, struct chord_lookup *lookup)
@@ -37,9 +80,11 @@ static void lookup_fail(struct chord_node *node, struct chord_lookup *lookup)
     const enum chord_purpose purpose = lookup->purpose;
 
     lookup->purpose = PURPOSE_NONE;
-    if (purpose == PURPOSE_USER) chord_act(node, CHORD_FAILED)->tag = lookup->tag;
+    if (purpose == PURPOSE_USER) lookup_arrived(node, lookup);
     if (purpose == PURPOSE_JOIN) join_contact_failed(node, false);
 }
+
+/* ---- the way ---- */
 
 static void lookup_ask(struct chord_node *node, struct chord_lookup *lookup,
                        const struct chord_peer *peer)
@@ -48,7 +93,8 @@ static void lookup_ask(struct chord_node *node, struct chord_lookup *lookup,
 
     lookup->asked = *peer;
     lookup->rpc = chord_random(node);
-    lookup->deadline_ms = node->now_ms + node->config.rpc_timeout_ms;
+    lookup->sent_ms = node->now_ms;
+    lookup->deadline_ms = node->now_ms + timing_timeout_ms(node, peer, 1);
     if (lookup->deadline_ms > lookup->expires_ms) lookup->deadline_ms = lookup->expires_ms;
     lookup->hops++;
     message = chord_send(node, peer, CHORD_MESSAGE_NEXT_HOP, lookup->rpc);
@@ -98,33 +144,49 @@ static void lookup_begin(struct chord_node *node, struct chord_lookup *lookup)
     lookup_next(node, lookup);
 }
 
+/* What a small ring's order says; all of it, not only what was wanted. */
+static void report_order(struct chord_node *node, uint64_t tag, const struct hf_id *key)
+{
+    struct chord_action *action = chord_act(node, CHORD_FOUND);
+
+    action->tag = tag;
+    action->peers = node->out->found;
+    action->peer_count = table_order(node, key, node->out->found, CHORD_FOUND_MAX);
+    node->statistics.lookups++;
+}
+
+static void refuse(struct chord_node *node, uint64_t tag)
+{
+    chord_act(node, CHORD_FAILED)->tag = tag;
+    node->statistics.lookups++;
+    node->statistics.lookups_failed++;
+}
+
 void lookup_start_user(struct chord_node *node, uint64_t tag, const struct hf_id *key,
                        uint32_t wanted)
 {
     struct chord_lookup *lookup;
-    size_t count;
 
     if (wanted == 0) wanted = 1;
     if (wanted > CHORD_SUCCESSORS_MAX) wanted = CHORD_SUCCESSORS_MAX;
     if (node->mode == CHORD_MODE_ORDER) {
-        report_found(node, tag, table_order(node, key, node->out->found, CHORD_FOUND_MAX));
+        report_order(node, tag, key);
         return;
     }
-    if (node->mode == CHORD_MODE_JOINING || node->mode == CHORD_MODE_LEFT) {
-        chord_act(node, CHORD_FAILED)->tag = tag;
-        return;
-    }
-    if (table_route(node, key, wanted, true, node->out->found, &count)) {
-        report_found(node, tag, count < wanted ? count : wanted);
-        return;
-    }
-    lookup = lookup_new(node, PURPOSE_USER, key, wanted);
+    lookup = node->mode == CHORD_MODE_JOINING || node->mode == CHORD_MODE_LEFT
+                 ? NULL
+                 : lookup_new(node, PURPOSE_USER, key, wanted);
     if (lookup == NULL) {
-        chord_act(node, CHORD_FAILED)->tag = tag;
+        refuse(node, tag);
         return;
     }
     lookup->tag = tag;
-    lookup_begin(node, lookup);
+    if (!table_route(node, key, wanted, true, lookup->found, &lookup->found_count)) {
+        lookup->found_count = 0;
+        lookup_begin(node, lookup);
+    } else {
+        lookup_arrived(node, lookup);
+    }
 }
 
 void lookup_start_join(struct chord_node *node, const struct chord_peer *contact)
@@ -140,39 +202,14 @@ void lookup_start_join(struct chord_node *node, const struct chord_peer *contact
     lookup_ask(node, lookup, contact);
 }
 
-/* ---- fingers ---- */
-
-static void finger_set(struct chord_node *node, unsigned finger,
-                       const struct chord_peer *peer)
+void lookup_start_finger(struct chord_node *node, unsigned finger, const struct hf_id *key)
 {
-    node->finger_known[finger] = !chord_peer_equal(peer, &node->self);
-    node->fingers[finger] = *peer;
-}
+    struct chord_lookup *lookup =
+        lookup_new(node, PURPOSE_FINGER, key, CHORD_SUCCESSORS_MAX);
 
-void lookup_fix_finger(struct chord_node *node)
-{
-    struct chord_peer peers[CHORD_MESSAGE_PEERS_MAX];
-
-    /* From the longest way down; those that need no question are done in passing. */
-    for (unsigned tried = 0; tried < CHORD_FINGERS_MAX; tried++) {
-        const unsigned finger = CHORD_FINGERS_MAX - 1 - node->finger_next;
-        struct chord_lookup *lookup;
-        struct hf_id key;
-        size_t count;
-
-        node->finger_next = (node->finger_next + 1) % CHORD_FINGERS_MAX;
-        chord_add_power(&node->self.position, CHORD_ID_BITS - CHORD_FINGERS_MAX + finger,
-                        &key);
-        if (table_route(node, &key, 1, true, peers, &count)) {
-            finger_set(node, finger, &peers[0]);
-            continue;
-        }
-        lookup = lookup_new(node, PURPOSE_FINGER, &key, 1);
-        if (lookup == NULL) return;
-        lookup->finger = finger;
-        lookup_begin(node, lookup);
-        return;
-    }
+    if (lookup == NULL) return;
+    lookup->finger = finger;
+    lookup_begin(node, lookup);
 }
 
 /* ---- answers ---- */
@@ -201,18 +238,20 @@ static bool answer_plausible(const struct chord_lookup *lookup,
 static void lookup_finish(struct chord_node *node, struct chord_lookup *lookup,
                           const struct chord_message *message)
 {
-    const struct chord_lookup done = *lookup;
-    size_t count = message->peer_count;
+    const enum chord_purpose purpose = lookup->purpose;
+    const struct chord_peer asked = lookup->asked;
 
     lookup->purpose = PURPOSE_NONE;
-    switch (done.purpose) {
+    switch (purpose) {
     case PURPOSE_USER:
-        if (count > done.wanted) count = done.wanted;
-        memcpy(node->out->found, message->peers, count * sizeof *message->peers);
-        report_found(node, done.tag, count);
+        lookup->found_count = message->peer_count;
+        memcpy(lookup->found, message->peers, message->peer_count * sizeof *message->peers);
+        lookup_arrived(node, lookup);
         break;
-    case PURPOSE_FINGER: finger_set(node, done.finger, &message->peers[0]); break;
-    case PURPOSE_JOIN: join_found(node, &done.asked); break;
+    case PURPOSE_FINGER:
+        finger_found(node, lookup->finger, message->peers, message->peer_count);
+        break;
+    case PURPOSE_JOIN: join_found(node, &asked); break;
     case PURPOSE_NONE: break;
     }
 }
@@ -239,29 +278,53 @@ static bool lookup_take_closer(struct chord_node *node, struct chord_lookup *loo
     return taken;
 }
 
+/* All that were asked have answered, or will not any more. */
+static void lookup_checked(struct chord_node *node, struct chord_lookup *lookup)
+{
+    lookup_check_close(node, lookup);
+    lookup_complete(node, lookup);
+}
+
+bool lookup_pong(struct chord_node *node, const struct chord_message *message)
+{
+    for (uint32_t i = 0; i < node->config.lookups; i++) {
+        struct chord_lookup *lookup = &node->lookups[i];
+
+        if (lookup->purpose == PURPOSE_NONE || !lookup->checking ||
+            lookup->rpc != message->rpc)
+            continue;
+        timing_answered(node, &message->from, lookup->sent_ms);
+        if (lookup_check_heard(lookup, message)) lookup_checked(node, lookup);
+        return true;
+    }
+    return false;
+}
+
 bool lookup_answer(struct chord_node *node, const struct chord_message *message)
 {
     struct chord_lookup *lookup = NULL;
 
     for (uint32_t i = 0; i < node->config.lookups; i++) {
-        if (node->lookups[i].purpose != PURPOSE_NONE &&
+        if (node->lookups[i].purpose != PURPOSE_NONE && !node->lookups[i].checking &&
             node->lookups[i].rpc == message->rpc &&
             chord_peer_equal(&node->lookups[i].asked, &message->from))
             lookup = &node->lookups[i];
     }
     if (lookup == NULL) return false;
+    timing_answered(node, &message->from, lookup->sent_ms);
     if (message->kind == CHORD_MESSAGE_REFUSED) {
         if (lookup->purpose == PURPOSE_JOIN) join_refused(node, &message->from);
         lookup_miss(node, lookup);
     } else if (message->done && answer_plausible(lookup, message)) {
         lookup_finish(node, lookup, message);
     } else if (message->done) {
-        node->ignored++;
+        lookup->rejected++;
         lookup_miss(node, lookup);
     } else if (lookup->confirm || lookup_take_closer(node, lookup, message)) {
         /* What was believed the owner is not: from here it is walked to. */
         lookup_next(node, lookup);
     } else {
+        lookup->rejected++;
         lookup_miss(node, lookup);
     }
     return true;
@@ -274,9 +337,13 @@ void lookup_unreachable(struct chord_node *node, const struct chord_peer *peer)
     for (uint32_t i = 0; i < node->config.lookups; i++) {
         struct chord_lookup *lookup = &node->lookups[i];
 
-        if (lookup->purpose != PURPOSE_NONE &&
-            hf_id_equal(&lookup->asked.node, &peer->node))
+        if (lookup->purpose == PURPOSE_NONE) continue;
+        if (lookup->checking) {
+            if (lookup_check_unreachable(lookup, peer)) lookup_checked(node, lookup);
+        } else if (hf_id_equal(&lookup->asked.node, &peer->node)) {
+            lookup->timeouts++;
             lookup_miss(node, lookup);
+        }
     }
 }
 
@@ -286,6 +353,12 @@ void lookup_tick(struct chord_node *node)
         struct chord_lookup *lookup = &node->lookups[i];
 
         if (lookup->purpose == PURPOSE_NONE || lookup->deadline_ms > node->now_ms) continue;
+        if (lookup->checking) {
+            lookup_checked(node, lookup);
+            continue;
+        }
+        lookup->timeouts++;
+        timing_silent(node, &lookup->asked);
         table_suspect(node, &lookup->asked);
         if (lookup->expires_ms <= node->now_ms)
             lookup_fail(node, lookup);
@@ -310,8 +383,7 @@ uint64_t lookup_deadline(const struct chord_node *node)
 void lookup_fail_all(struct chord_node *node)
 {
     for (uint32_t i = 0; i < node->config.lookups; i++) {
-        if (node->lookups[i].purpose == PURPOSE_USER)
-            chord_act(node, CHORD_FAILED)->tag = node->lookups[i].tag;
+        if (node->lookups[i].purpose == PURPOSE_USER) refuse(node, node->lookups[i].tag);
         node->lookups[i].purpose = PURPOSE_NONE;
     }
 }

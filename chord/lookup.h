@@ -13,11 +13,13 @@ void lookup_start_user(struct chord_node *node, uint64_t tag, const struct hf_id
 /* A lookup of this node's predecessor-to-be, by way of `contact`.  Ends in join_found or
  * join_contact_failed.  The node is JOINING, so no other lookup is under way. */
 void lookup_start_join(struct chord_node *node, const struct chord_peer *contact);
-/* Looks up the next finger. */
-void lookup_fix_finger(struct chord_node *node);
+/* Looks up the successors of a finger's start: ends in finger_found, or in nothing. */
+void lookup_start_finger(struct chord_node *node, unsigned finger, const struct hf_id *key);
 
 /* An answer (NEXT, REFUSED) that may belong to a lookup.  False: to none. */
 bool lookup_answer(struct chord_node *node, const struct chord_message *message);
+/* A PONG or REFUSED of a member that an answer had left out.  False: of none. */
+bool lookup_pong(struct chord_node *node, const struct chord_message *message);
 /* The link layer gave up `peer`. */
 void lookup_unreachable(struct chord_node *node, const struct chord_peer *peer);
 /* Acts on deadlines that have passed. */

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define MESSAGE_VERSION 1u
-#define PEER_SIZE_MIN   69u /* encoded: array head and two byte strings of 32 */
+#define PEER_SIZE_MIN   36u /* encoded: array head, a byte string of 32, a number */
 
 /* Keys of the map. */
 enum {
@@ -18,7 +18,9 @@ enum {
     KEY_CONFIRM = 8,
     KEY_DONE = 9,
     KEY_PREDECESSOR = 10,
-    KEY_PEERS = 11
+    KEY_PEERS = 11,
+    KEY_SUBJECT = 12,
+    KEY_ALIVE = 13
 };
 
 #define BIT(key)    (UINT64_C(1) << (key))
@@ -32,22 +34,55 @@ static uint64_t kind_fields(uint64_t kind)
     case CHORD_MESSAGE_NEXT_HOP:
         return BITS_ALWAYS | BIT(KEY_KEY) | BIT(KEY_WANTED) | BIT(KEY_CONFIRM);
     case CHORD_MESSAGE_NEXT: return BITS_ALWAYS | BIT(KEY_DONE) | BIT(KEY_PEERS);
+    case CHORD_MESSAGE_WITNESS: return BITS_ALWAYS | BIT(KEY_SUBJECT);
+    case CHORD_MESSAGE_WITNESSED: return BITS_ALWAYS | BIT(KEY_ALIVE);
     default: return BITS_ALWAYS;
     }
 }
 
+/* The position follows from node and index. */
 static void peer_put(struct hf_writer *w, const struct chord_peer *peer)
 {
-    hf_put_array(w, 2);
-    hf_put_id(w, &peer->position);
+    const struct chord_coordinate *c = &peer->coordinate;
+    const bool placed = c->error_milli > 0;
+
+    hf_put_array(w, placed ? 6 : 2);
     hf_put_id(w, &peer->node);
+    hf_put_uint(w, peer->index);
+    if (!placed) return;
+    hf_put_int(w, c->x_us);
+    hf_put_int(w, c->y_us);
+    hf_put_uint(w, (uint64_t)c->height_us);
+    hf_put_uint(w, c->error_milli);
+}
+
+static int32_t place_get(struct hf_reader *r)
+{
+    const int64_t us = hf_get_int(r);
+
+    if (us < -VIVALDI_PLACE_MAX_US || us > VIVALDI_PLACE_MAX_US) {
+        hf_reader_fail(r);
+        return 0;
+    }
+    return (int32_t)us;
 }
 
 static void peer_get(struct hf_reader *r, struct chord_peer *peer)
 {
-    if (hf_get_array(r, 2, HF_ID_SIZE) != 2) hf_reader_fail(r);
-    hf_get_id(r, &peer->position);
-    hf_get_id(r, &peer->node);
+    const uint32_t count = hf_get_array(r, 6, 1);
+    struct hf_id node;
+    uint32_t index;
+
+    if (count != 2 && count != 6) hf_reader_fail(r);
+    hf_get_id(r, &node);
+    index = (uint32_t)hf_get_uint(r, CHORD_POSITIONS_MAX - 1);
+    *peer = chord_peer_of(&node, index);
+    if (count != 6) return;
+    peer->coordinate.x_us = place_get(r);
+    peer->coordinate.y_us = place_get(r);
+    peer->coordinate.height_us = (int32_t)hf_get_uint(r, VIVALDI_PLACE_MAX_US);
+    peer->coordinate.error_milli = (uint16_t)hf_get_uint(r, VIVALDI_ERROR_MAX);
+    if (peer->coordinate.error_milli == 0) hf_reader_fail(r);
 }
 
 static void peers_get(struct hf_reader *r, struct chord_message *message)
@@ -98,13 +133,21 @@ void chord_message_put(struct hf_writer *w, const struct chord_message *message)
         for (size_t i = 0; i < message->peer_count; i++)
             peer_put(w, &message->peers[i]);
     }
+    if (fields & BIT(KEY_SUBJECT)) {
+        hf_put_key(w, KEY_SUBJECT);
+        peer_put(w, &message->subject);
+    }
+    if (fields & BIT(KEY_ALIVE)) {
+        hf_put_key(w, KEY_ALIVE);
+        hf_put_bool(w, message->alive);
+    }
 }
 
 static void field_get(struct hf_reader *r, int64_t key, struct chord_message *message)
 {
     switch (key) {
     case KEY_KIND:
-        message->kind = (enum chord_message_kind)hf_get_uint(r, CHORD_MESSAGE_LEAVING);
+        message->kind = (enum chord_message_kind)hf_get_uint(r, CHORD_MESSAGE_WITNESSED);
         break;
     case KEY_RPC: message->rpc = hf_get_u64(r); break;
     case KEY_FROM: peer_get(r, &message->from); break;
@@ -121,6 +164,8 @@ static void field_get(struct hf_reader *r, int64_t key, struct chord_message *me
         if (message->has_predecessor) peer_get(r, &message->predecessor);
         break;
     case KEY_PEERS: peers_get(r, message); break;
+    case KEY_SUBJECT: peer_get(r, &message->subject); break;
+    case KEY_ALIVE: message->alive = hf_get_bool(r); break;
     default: hf_map_other(r, key);
     }
 }
@@ -138,7 +183,7 @@ enum hf_code chord_message_parse(const void *bytes, size_t n, struct chord_messa
         field_get(&r, key, message);
     fields = kind_fields(message->kind);
     hf_map_require(&r, &m, fields);
-    for (unsigned i = KEY_KIND; i <= KEY_PEERS; i++) {
+    for (unsigned i = KEY_KIND; i <= KEY_ALIVE; i++) {
         if (hf_map_has(&m, i) && !(fields & BIT(i))) hf_reader_fail(&r);
     }
     if ((int)message->kind == 0) hf_reader_fail(&r);

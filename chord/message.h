@@ -11,10 +11,13 @@
  *                <------------------  NEXT
  *     (any)      ------------------>
  *                <------------------  REFUSED  alive, but not a member of the ring
+ *     WITNESS    ------------------>         I cannot reach .subject: can you?
+ *                <------------------  WITNESSED
  *     NOTIFY     ------------------>         I believe that I am your predecessor
  *     LEAVING    ------------------>         I stop now
  *
- * An answer carries the rpc number of its question.  Pure; any thread. */
+ * An answer carries the rpc number of its question.  Each peer comes with its coordinate,
+ * as far as the sender knows it.  Pure; any thread. */
 #ifndef HOLDFAST_CHORD_MESSAGE_H
 #define HOLDFAST_CHORD_MESSAGE_H
 
@@ -40,7 +43,9 @@ enum chord_message_kind {
     CHORD_MESSAGE_REFUSED = 7,
     CHORD_MESSAGE_NEXT_HOP = 8,
     CHORD_MESSAGE_NEXT = 9,
-    CHORD_MESSAGE_LEAVING = 10
+    CHORD_MESSAGE_LEAVING = 10,
+    CHORD_MESSAGE_WITNESS = 11,
+    CHORD_MESSAGE_WITNESSED = 12
 };
 
 /* Fields that a kind does not have are zero. */
@@ -52,8 +57,10 @@ struct chord_message {
     struct hf_id key;       /* NEXT_HOP */
     uint32_t wanted;        /* NEXT_HOP: successors of the key, 1..CHORD_SUCCESSORS_MAX */
     bool confirm;           /* NEXT_HOP: the asked is believed to have the key itself */
-    bool done; /* NEXT: peers are the key's successors; else peers closer to the key */
-    bool has_predecessor; /* STATE */
+    bool done;  /* NEXT: peers are the key's successors; else peers closer to the key */
+    bool alive; /* WITNESSED: the subject answered, as a member */
+    struct chord_peer subject; /* WITNESS */
+    bool has_predecessor;      /* STATE */
     struct chord_peer predecessor;
     struct chord_peer peers[CHORD_MESSAGE_PEERS_MAX]; /* STATE: successors; NEXT */
     size_t peer_count;

@@ -2,11 +2,14 @@
 
 #include "base/hash.h"
 #include "chord/circle.h"
+#include "chord/finger.h"
 #include "chord/join.h"
 #include "chord/lookup.h"
 #include "chord/ring.h"
 #include "chord/state.h"
 #include "chord/table.h"
+#include "chord/timing.h"
+#include "chord/witness.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -19,7 +22,7 @@ struct chord_node *chord_node_new(const struct chord_peer *self,
 
     assert(config->successors >= 2 && config->successors <= CHORD_SUCCESSORS_MAX);
     assert(config->lookups >= 2 && config->lookups <= CHORD_LOOKUPS_MAX);
-    assert(config->stabilise_ms >= 20 && config->rpc_timeout_ms > 0 &&
+    assert(config->stabilise_ms >= 20 && config->rpc_timeout_ms >= 10 &&
            config->lookup_timeout_ms > 0);
     node = calloc(1, sizeof *node + config->lookups * sizeof *node->lookups);
     if (node == NULL) return NULL;
@@ -29,6 +32,8 @@ struct chord_node *chord_node_new(const struct chord_peer *self,
     node->mode = CHORD_MODE_ALONE;
     node->generator = config->seed;
     node->join.retry_ms = UINT64_MAX;
+    vivaldi_init(&node->vivaldi, chord_random(node));
+    node->self.coordinate = vivaldi_coordinate(&node->vivaldi);
     return node;
 }
 
@@ -84,6 +89,18 @@ static void answer_question(struct chord_node *node, const struct chord_message 
         answer_next_hop(node, question);
 }
 
+/* False: nobody waits for it. */
+static bool take_answer(struct chord_node *node, const struct chord_message *message)
+{
+    const bool lives = message->kind == CHORD_MESSAGE_PONG;
+    const bool refuses = message->kind == CHORD_MESSAGE_REFUSED;
+
+    if (message->kind != CHORD_MESSAGE_NEXT && ring_answer(node, message)) return true;
+    if ((lives || refuses) && witness_heard(node, message)) return true;
+    if ((lives || refuses) && lookup_pong(node, message)) return true;
+    return (refuses || message->kind == CHORD_MESSAGE_NEXT) && lookup_answer(node, message);
+}
+
 static void on_message(struct chord_node *node, const struct chord_message *message,
                        const struct chord_peer *peer)
 {
@@ -92,7 +109,7 @@ static void on_message(struct chord_node *node, const struct chord_message *mess
     if (!hf_id_equal(&from->node, &peer->node) || !chord_peer_valid(from) ||
         !hf_id_equal(&message->to, &node->self.position) ||
         hf_id_equal(&from->position, &node->self.position)) {
-        node->ignored++;
+        node->statistics.ignored++;
         return;
     }
     if (message->kind != CHORD_MESSAGE_REFUSED && message->kind != CHORD_MESSAGE_LEAVING)
@@ -102,20 +119,19 @@ static void on_message(struct chord_node *node, const struct chord_message *mess
     case CHORD_MESSAGE_PING:
     case CHORD_MESSAGE_NEXT_HOP: answer_question(node, message); break;
     case CHORD_MESSAGE_NOTIFY: ring_notified(node, from); break;
+    case CHORD_MESSAGE_WITNESS: witness_asked(node, message); break;
     case CHORD_MESSAGE_STATE:
-    case CHORD_MESSAGE_PONG:
     case CHORD_MESSAGE_BUSY:
-        if (!ring_answer(node, message)) node->ignored++;
-        break;
+    case CHORD_MESSAGE_WITNESSED:
+    case CHORD_MESSAGE_PONG:
     case CHORD_MESSAGE_REFUSED:
-        if (!ring_answer(node, message) && !lookup_answer(node, message)) node->ignored++;
-        break;
     case CHORD_MESSAGE_NEXT:
-        if (!lookup_answer(node, message)) node->ignored++;
+        if (!take_answer(node, message)) node->statistics.ignored++;
         break;
     case CHORD_MESSAGE_LEAVING:
         table_suspect(node, from);
         lookup_unreachable(node, from);
+        witness_unreachable(node, from);
         ring_unreachable(node, from, true);
         break;
     }
@@ -161,7 +177,8 @@ static void enter_ring_from_order(struct chord_node *node)
 
 static void on_roster(struct chord_node *node, const struct chord_event *event)
 {
-    if (!table_set_roster(node, event->peers, event->peer_count)) node->ignored++;
+    if (!table_set_roster(node, event->peers, event->peer_count))
+        node->statistics.ignored++;
     if (node->mode == CHORD_MODE_LEFT) return;
     if (node->roster_count == 0) {
         if (node->mode == CHORD_MODE_ORDER) enter_ring_from_order(node);
@@ -184,6 +201,7 @@ static void on_unreachable(struct chord_node *node, const struct chord_peer *pee
     if (node->mode == CHORD_MODE_LEFT) return;
     table_suspect(node, peer);
     lookup_unreachable(node, peer);
+    witness_unreachable(node, peer);
     ring_unreachable(node, peer, false);
 }
 
@@ -192,7 +210,7 @@ static void on_unreachable(struct chord_node *node, const struct chord_peer *pee
 /* Longer than this without a step, and the neighbours have given this node up. */
 static uint64_t failure_ms(const struct chord_node *node)
 {
-    return CHORD_ATTEMPTS * node->config.rpc_timeout_ms;
+    return CHORD_FAILURE_MS(node->config.rpc_timeout_ms);
 }
 
 static void check_suspended(struct chord_node *node, uint64_t now_ms)
@@ -210,10 +228,11 @@ static void tick(struct chord_node *node)
     if (node->mode == CHORD_MODE_LEFT) return;
     lookup_tick(node);
     ring_tick(node);
+    witness_tick(node);
     join_tick(node);
     if (node->mode == CHORD_MODE_RING && node->finger_ms <= node->now_ms) {
         node->finger_ms = chord_after(node, node->config.stabilise_ms / 2);
-        lookup_fix_finger(node);
+        finger_fix(node);
     }
 }
 
@@ -225,8 +244,9 @@ static void report_neighbours(struct chord_node *node)
 
     hf_sha256_init(&h);
     if (node->has_predecessor)
-        hf_sha256_add(&h, &node->predecessor, sizeof node->predecessor);
-    hf_sha256_add(&h, node->successors, node->successor_count * sizeof node->successors[0]);
+        hf_sha256_add(&h, &node->predecessor.position, sizeof node->predecessor.position);
+    for (size_t i = 0; i < node->successor_count; i++)
+        hf_sha256_add(&h, &node->successors[i].position, HF_ID_SIZE);
     hf_sha256_final(&h, &digest);
     memcpy(&hash, digest.b, sizeof hash);
     if (hash == node->neighbours_hash) return;
@@ -246,6 +266,7 @@ static uint64_t next_deadline(const struct chord_node *node)
     if (node->mode == CHORD_MODE_LEFT) return deadline;
     deadline = earlier(deadline, lookup_deadline(node));
     deadline = earlier(deadline, ring_deadline(node));
+    deadline = earlier(deadline, witness_deadline(node));
     deadline = earlier(deadline, join_deadline(node));
     if (node->mode == CHORD_MODE_RING) {
         deadline = earlier(deadline, node->finger_ms);
@@ -322,7 +343,26 @@ size_t chord_node_successors(const struct chord_node *node,
     return node->successor_count;
 }
 
-uint64_t chord_node_ignored(const struct chord_node *node)
+size_t chord_node_fingers(const struct chord_node *node,
+                          struct chord_peer fingers[static CHORD_FINGERS_MAX])
 {
-    return node->ignored;
+    size_t count = 0;
+
+    for (size_t i = 0; i < CHORD_FINGERS_MAX; i++) {
+        if (node->finger_known[i] &&
+            (count == 0 || !chord_peer_equal(&fingers[count - 1], &node->fingers[i])))
+            fingers[count++] = node->fingers[i];
+    }
+    return count;
+}
+
+struct chord_coordinate chord_node_coordinate(const struct chord_node *node)
+{
+    return node->self.coordinate;
+}
+
+void chord_node_statistics(const struct chord_node *node,
+                           struct chord_statistics *statistics)
+{
+    *statistics = node->statistics;
 }

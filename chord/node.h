@@ -28,11 +28,21 @@
  * first gets so large a roster joins through the members on it.  All this works without
  * any roster too, by successor lists and fingers.
  *
+ * Before a silent neighbour counts as dead, another member is asked whether it can reach it
+ * (WITNESS); three times at most, for a neighbour that only others can reach is of no use.
+ *
  * What the proof asks of the caller: a node that fails stays silent until it joins again
  * (a restarted process is a new chord_node); fewer than r successive members fail within
  * one failure timeout; more than r + 1 members remain.  A node that was not stepped for
- * longer than CHORD_ATTEMPTS * rpc_timeout_ms (it was suspended: the clock must go on
- * meanwhile) has been given up by its neighbours: it drops its state and joins again.
+ * longer than CHORD_FAILURE_MS (it was suspended: the clock must go on meanwhile) may have
+ * been given up by its neighbours: it drops its state and joins again.
+ *
+ * Fingers are chosen among the up to 16 first members of their interval, the nearest by
+ * round trip or coordinate (Gummadi et al., SIGCOMM 2003; Dabek et al., NSDI 2004).
+ *
+ * With a roster, what a lookup is told is compared with it: members that stand among the
+ * wanted successors and are not named are asked themselves (PING), so that a member that
+ * lies about its successors hides nobody.
  *
  * Not thread-safe: one owner.  Allocates only in chord_node_new. */
 #ifndef HOLDFAST_CHORD_NODE_H
@@ -51,14 +61,20 @@
 #define CHORD_HOPS_MAX    64u /* questions of one lookup */
 #define CHORD_LOOKUPS_MAX 32u /* lookups under way at once */
 #define CHORD_FOUND_MAX   34u /* peers of one CHORD_FOUND: 2 * (CHORD_SUCCESSORS_MAX + 1) */
-#define CHORD_OUTPUT_MAX  64u /* actions that one step can ask for */
+#define CHORD_OUTPUT_MAX  320u /* actions that one step can ask for */
+#define CHORD_FINGERS_MAX 48u  /* over the 48 largest intervals: rings of up to 2^48 */
+
+/* The shortest time in which a silent node is given up: tries of a fifth, two fifths, four
+ * fifths and the whole of rpc_timeout_ms. */
+#define CHORD_FAILURE_MS(rpc_timeout_ms) ((rpc_timeout_ms)*12 / 5)
 
 struct chord_node; /* opaque */
 
 struct chord_config {
     uint64_t stabilise_ms;      /* mean interval, >= 20; each one is jittered by half; a
                                    twentieth of it after a change */
-    uint64_t rpc_timeout_ms;    /* of one attempt, > 0 */
+    uint64_t rpc_timeout_ms;    /* of one attempt at most, >= 10: peers whose round trips
+                                   are known are waited for by them (timing.h) */
     uint64_t lookup_timeout_ms; /* of a whole lookup, > 0 */
     uint32_t successors;        /* r: 2..CHORD_SUCCESSORS_MAX */
     uint32_t lookups;           /* room for lookups under way: 2..CHORD_LOOKUPS_MAX */
@@ -110,12 +126,14 @@ struct chord_action {
     enum chord_action_kind kind;
     uint64_t tag;
     struct chord_peer peer;
-    const struct chord_peer *peers; /* in the output; valid until its next use */
+    uint32_t hops, timeouts, rejected; /* FOUND, FAILED: questions; of them unanswered; and
+                                          answers that could not be true */
+    const struct chord_peer *peers;    /* in the output; valid until its next use */
     size_t peer_count;
     const struct chord_message *message; /* in the output, likewise */
 };
 
-/* The caller's, about 100 KiB: one for all nodes that one thread drives. */
+/* The caller's, about 600 KiB: one for all nodes that one thread drives. */
 struct chord_output {
     struct chord_action actions[CHORD_OUTPUT_MAX];
     size_t action_count;
@@ -145,8 +163,24 @@ bool chord_node_predecessor(const struct chord_node *node, struct chord_peer *pr
 /* The successor list, nearest first; returns its length. */
 size_t chord_node_successors(const struct chord_node *node,
                              struct chord_peer successors[static CHORD_SUCCESSORS_MAX]);
-/* Messages ignored since chord_node_new because they made no sense. */
-uint64_t chord_node_ignored(const struct chord_node *node);
+/* Its distinct fingers, nearest first; returns their count. */
+size_t chord_node_fingers(const struct chord_node *node,
+                          struct chord_peer fingers[static CHORD_FINGERS_MAX]);
+/* Where it stands in the network. */
+struct chord_coordinate chord_node_coordinate(const struct chord_node *node);
+
+/* Since chord_node_new. */
+struct chord_statistics {
+    uint64_t ignored;                  /* messages that made no sense */
+    uint64_t lookups, lookups_failed;  /* of the caller, ended */
+    uint64_t hops, timeouts, rejected; /* of those: questions; of them unanswered; answers
+                                          that could not be true */
+    uint64_t silences;                 /* neighbours that were believed dead */
+    uint64_t pardons;                  /* neighbours that only a witness still reached */
+};
+
+void chord_node_statistics(const struct chord_node *node,
+                           struct chord_statistics *statistics);
 
 /* NULL is allowed. */
 void chord_node_free(struct chord_node *node);

@@ -3,6 +3,8 @@
 #include "chord/circle.h"
 #include "chord/join.h"
 #include "chord/table.h"
+#include "chord/timing.h"
+#include "chord/witness.h"
 
 #include <assert.h>
 #include <string.h>
@@ -18,7 +20,9 @@ static void query_send(struct chord_node *node)
     struct chord_query *query = &node->query;
 
     query->attempts++;
-    query->deadline_ms = node->now_ms + node->config.rpc_timeout_ms;
+    query->sent_ms = node->now_ms;
+    query->deadline_ms =
+        node->now_ms + timing_timeout_ms(node, &query->to, query->attempts);
     chord_send(node, &query->to, query_message(query->kind), query->rpc);
 }
 
@@ -26,10 +30,7 @@ void ring_ask(struct chord_node *node, enum chord_query_kind kind,
               const struct chord_peer *to)
 {
     assert(node->query.kind == QUERY_NONE);
-    node->query.kind = kind;
-    node->query.to = *to;
-    node->query.rpc = chord_random(node);
-    node->query.attempts = 0;
+    node->query = (struct chord_query){.kind = kind, .to = *to, .rpc = chord_random(node)};
     query_send(node);
 }
 
@@ -134,7 +135,7 @@ static void stabilised_from_predecessor(struct chord_node *node,
 }
 
 /* The peer asked is dead, or no member of the ring. */
-static void silent(struct chord_node *node)
+static void gone(struct chord_node *node)
 {
     const struct chord_query query = node->query;
 
@@ -156,6 +157,59 @@ static void silent(struct chord_node *node)
     case QUERY_JOIN_STATE:
     case QUERY_JOIN_PING: join_query_failed(node, false); break;
     }
+}
+
+/* A successor other than the peer asked, at random; NULL: there is none. */
+static const struct chord_peer *choose_witness(struct chord_node *node)
+{
+    const size_t n = node->successor_count;
+    const size_t start = n > 0 ? chord_random(node) % n : 0;
+
+    for (size_t i = 0; i < n; i++) {
+        const struct chord_peer *peer = &node->successors[(start + i) % n];
+
+        if (!hf_id_equal(&peer->node, &node->query.to.node) &&
+            !hf_id_equal(&peer->node, &node->self.node) && !table_is_suspect(node, peer))
+            return peer;
+    }
+    return NULL;
+}
+
+/* Nothing was heard from the peer asked.  A neighbour is not believed dead before somebody
+ * else has looked for it. */
+static void silent(struct chord_node *node)
+{
+    struct chord_query *query = &node->query;
+    const bool neighbour = query->kind == QUERY_STABILISE || query->kind == QUERY_RECTIFY;
+    const struct chord_peer *witness = NULL;
+
+    timing_silent(node, &query->to);
+    if (neighbour && !query->witnessed) witness = choose_witness(node);
+    if (witness == NULL) {
+        if (neighbour) node->statistics.silences++;
+        gone(node);
+        return;
+    }
+    query->witnessed = true;
+    query->witness = *witness;
+    query->deadline_ms = node->now_ms + CHORD_WITNESS_WAIT * node->config.rpc_timeout_ms;
+    chord_send(node, witness, CHORD_MESSAGE_WITNESS, query->rpc)->subject = query->to;
+}
+
+/* What the witness says.  One that is reached by others is asked again. */
+static void witnessed(struct chord_node *node, bool alive)
+{
+    struct chord_query *query = &node->query;
+
+    if (!alive || query->pardons == CHORD_PARDONS_MAX) {
+        silent(node);
+        return;
+    }
+    query->pardons++;
+    node->statistics.pardons++;
+    query->witnessed = false;
+    query->attempts = 0;
+    query_send(node);
 }
 
 static void busy(struct chord_node *node)
@@ -188,13 +242,21 @@ bool ring_answer(struct chord_node *node, const struct chord_message *message)
     const enum chord_query_kind kind = node->query.kind;
     enum chord_message_kind expected;
 
-    if (kind == QUERY_NONE || node->query.rpc != message->rpc ||
-        !chord_peer_equal(&node->query.to, &message->from))
-        return false;
+    if (kind == QUERY_NONE || node->query.rpc != message->rpc) return false;
+    if (message->kind == CHORD_MESSAGE_WITNESSED) {
+        if (!node->query.witnessed ||
+            !chord_peer_equal(&node->query.witness, &message->from))
+            return false;
+        witnessed(node, message->alive);
+        return true;
+    }
+    if (!chord_peer_equal(&node->query.to, &message->from)) return false;
+    if (node->query.attempts == 1 && !node->query.witnessed)
+        timing_answered(node, &message->from, node->query.sent_ms);
     expected = query_message(kind) == CHORD_MESSAGE_PING ? CHORD_MESSAGE_PONG
                                                          : CHORD_MESSAGE_STATE;
     if (message->kind == CHORD_MESSAGE_REFUSED) {
-        silent(node);
+        gone(node);
     } else if (message->kind == CHORD_MESSAGE_BUSY && expected == CHORD_MESSAGE_STATE) {
         busy(node);
     } else if (message->kind != expected) {
@@ -246,14 +308,23 @@ static void rectify(struct chord_node *node)
 
 void ring_unreachable(struct chord_node *node, const struct chord_peer *peer, bool left)
 {
-    if (node->query.kind != QUERY_NONE && hf_id_equal(&node->query.to.node, &peer->node)) {
+    struct chord_query *query = &node->query;
+
+    if (query->kind == QUERY_NONE && node->mode == CHORD_MODE_RING &&
+        hf_id_equal(&node->successors[0].node, &peer->node))
+        *query = (struct chord_query){
+            .kind = QUERY_STABILISE, .to = node->successors[0], .rpc = chord_random(node)};
+    if (query->kind != QUERY_NONE && hf_id_equal(&query->to.node, &peer->node)) {
+        if (left)
+            gone(node);
+        else if (!query->witnessed)
+            silent(node);
+    } else if (query->kind != QUERY_NONE && query->witnessed &&
+               hf_id_equal(&query->witness.node, &peer->node)) {
         silent(node);
     } else if (node->mode == CHORD_MODE_RING &&
                hf_id_equal(&node->successors[0].node, &peer->node)) {
-        if (node->query.kind == QUERY_NONE)
-            drop_head(node);
-        else
-            node->stabilise_ms = node->now_ms;
+        node->stabilise_ms = node->now_ms;
     }
     if (!left || node->mode != CHORD_MODE_RING) return;
     /* It is no member any more, so no list may be said to skip it. */
@@ -269,7 +340,7 @@ void ring_unreachable(struct chord_node *node, const struct chord_peer *peer, bo
 void ring_tick(struct chord_node *node)
 {
     if (node->query.kind != QUERY_NONE && node->query.deadline_ms <= node->now_ms) {
-        if (node->query.attempts < CHORD_ATTEMPTS)
+        if (node->query.attempts < CHORD_ATTEMPTS && !node->query.witnessed)
             query_send(node);
         else
             silent(node);

@@ -11,13 +11,19 @@
 #ifndef HOLDFAST_CHORD_STATE_H
 #define HOLDFAST_CHORD_STATE_H
 
+#include "base/rtt.h"
 #include "chord/node.h"
+#include "chord/vivaldi.h"
 
-#define CHORD_FINGERS_MAX    48u /* over the 48 largest intervals: rings of up to 2^48 */
 #define CHORD_CONTACTS_MAX   16u /* peers through which to join (again) */
 #define CHORD_SUSPECTS_MAX   16u /* peers that were silent just now */
 #define CHORD_ALTERNATES_MAX 8u  /* peers that a lookup may ask next */
 #define CHORD_CLOSER_MAX     4u  /* closer peers named in one answer */
+#define CHORD_CHECKS_MAX     8u  /* members that a lookup asks at once whether they live */
+#define CHORD_TIMINGS        64u /* peers whose round trips are remembered */
+#define CHORD_WITNESSES_MAX  4u  /* peers that this node looks for on behalf of others */
+#define CHORD_PARDONS_MAX    3u  /* times that a witness can keep a silent peer alive */
+#define CHORD_PATIENCE       5u  /* no try is shorter than a fifth of rpc_timeout_ms */
 
 enum chord_query_kind {
     QUERY_NONE,
@@ -28,13 +34,34 @@ enum chord_query_kind {
     QUERY_JOIN_PING    /* ping of the successor-to-be */
 };
 
-/* The one question of ring maintenance that is out. */
+/* The one question of ring maintenance that is out.  When nothing comes back, a witness is
+ * asked before the peer counts as dead. */
 struct chord_query {
     enum chord_query_kind kind;
     struct chord_peer to;
     uint64_t rpc;
     unsigned attempts;
+    uint64_t sent_ms, deadline_ms; /* of this attempt; of the witness */
+    bool witnessed;                /* the witness has been asked */
+    struct chord_peer witness;
+    unsigned pardons; /* times that a witness reached the peer after all */
+};
+
+/* A question that this node asks on behalf of another. */
+struct chord_witness {
+    bool busy;
+    struct chord_peer asker, subject;
+    uint64_t asker_rpc, rpc;
+    unsigned attempts;
     uint64_t deadline_ms;
+};
+
+/* What is known of the round trips to a node. */
+struct chord_timing {
+    uint64_t key; /* the first bytes of its id; 0: free */
+    struct hf_rtt rtt;
+    uint32_t samples[3]; /* ms, the last three */
+    unsigned count;
 };
 
 enum chord_purpose { PURPOSE_NONE, PURPOSE_USER, PURPOSE_FINGER, PURPOSE_JOIN };
@@ -45,18 +72,25 @@ struct chord_lookup {
     unsigned finger;            /* PURPOSE_FINGER */
     struct hf_id key;
     uint32_t wanted;
-    bool confirm; /* the peer asked is the one that the roster believes to have the key */
+    bool checking; /* found[] is being completed */
+    bool confirm;  /* the peer asked is the one that the roster believes to have the key */
     struct chord_peer asked;
     uint64_t rpc;
-    uint64_t deadline_ms; /* of this attempt */
-    uint64_t expires_ms;  /* of the lookup */
-    unsigned misses, hops;
+    uint64_t sent_ms, deadline_ms; /* of this attempt */
+    uint64_t expires_ms;           /* of the lookup */
+    unsigned misses, hops, timeouts, rejected;
     struct chord_peer alternates[CHORD_ALTERNATES_MAX]; /* closest to the key first */
     size_t alternate_count;
+    /* With a roster: the answer, and its members that the answer skips (lookup_check.c). */
+    struct chord_peer found[CHORD_MESSAGE_PEERS_MAX];
+    size_t found_count;
+    struct chord_peer skipped[CHORD_CHECKS_MAX];
+    size_t skipped_count;
+    uint32_t open, alive; /* bits of skipped[]: not heard from yet; members */
 };
 
 struct chord_suspect {
-    struct hf_id position;
+    struct hf_id node;
     uint64_t until_ms;
 };
 
@@ -78,7 +112,9 @@ struct chord_node {
     enum chord_mode mode;
     uint64_t now_ms;
     uint64_t generator;
-    uint64_t ignored;
+    struct chord_statistics statistics;
+    struct vivaldi vivaldi;
+    struct chord_timing timings[CHORD_TIMINGS];
     struct chord_output *out; /* of the step under way */
 
     bool has_predecessor;
@@ -88,6 +124,7 @@ struct chord_node {
     uint64_t neighbours_hash; /* as last reported by CHORD_NEIGHBOURS */
 
     struct chord_query query;
+    struct chord_witness witnesses[CHORD_WITNESSES_MAX];
     struct chord_peer saved;
     bool saved_from_roster;
     bool has_notifier; /* queued notification */
@@ -101,7 +138,7 @@ struct chord_node {
     struct chord_suspect suspects[CHORD_SUSPECTS_MAX];
     unsigned suspect_next;
 
-    struct chord_peer fingers[CHORD_FINGERS_MAX]; /* i: successor of self + 2^(208 + i) */
+    struct chord_peer fingers[CHORD_FINGERS_MAX]; /* i: from self + 2^(208 + i) on */
     bool finger_known[CHORD_FINGERS_MAX];
     unsigned finger_next;
 

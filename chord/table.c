@@ -101,15 +101,14 @@ void table_suspect(struct chord_node *node, const struct chord_peer *peer)
     struct chord_suspect *slot = &node->suspects[node->suspect_next];
 
     for (unsigned i = 0; i < CHORD_SUSPECTS_MAX; i++) {
-        if (hf_id_equal(&node->suspects[i].position, &peer->position))
-            slot = &node->suspects[i];
+        if (hf_id_equal(&node->suspects[i].node, &peer->node)) slot = &node->suspects[i];
     }
     if (slot == &node->suspects[node->suspect_next])
         node->suspect_next = (node->suspect_next + 1) % CHORD_SUSPECTS_MAX;
-    slot->position = peer->position;
+    slot->node = peer->node;
     slot->until_ms = node->now_ms + node->config.stabilise_ms;
     for (unsigned i = 0; i < CHORD_FINGERS_MAX; i++) {
-        if (node->finger_known[i] && chord_peer_equal(&node->fingers[i], peer))
+        if (node->finger_known[i] && hf_id_equal(&node->fingers[i].node, &peer->node))
             node->finger_known[i] = false;
     }
 }
@@ -117,7 +116,7 @@ void table_suspect(struct chord_node *node, const struct chord_peer *peer)
 void table_trust(struct chord_node *node, const struct chord_peer *peer)
 {
     for (unsigned i = 0; i < CHORD_SUSPECTS_MAX; i++) {
-        if (hf_id_equal(&node->suspects[i].position, &peer->position))
+        if (hf_id_equal(&node->suspects[i].node, &peer->node))
             node->suspects[i].until_ms = 0;
     }
 }
@@ -126,7 +125,7 @@ bool table_is_suspect(const struct chord_node *node, const struct chord_peer *pe
 {
     for (unsigned i = 0; i < CHORD_SUSPECTS_MAX; i++) {
         if (node->suspects[i].until_ms > node->now_ms &&
-            hf_id_equal(&node->suspects[i].position, &peer->position))
+            hf_id_equal(&node->suspects[i].node, &peer->node))
             return true;
     }
     return false;

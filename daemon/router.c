@@ -191,7 +191,7 @@ void router_lookup(struct router *router, const struct hf_id *key, uint32_t want
 bool router_frame(struct router *router, const struct hf_id *node, const uint8_t *body,
                   size_t n)
 {
-    const struct chord_peer peer = {.position = *node, .node = *node};
+    const struct chord_peer peer = chord_peer_of(node, 0);
     struct chord_event event = {.kind = CHORD_MESSAGE, .peer = &peer};
     struct chord_message message;
     struct hf_err err;
@@ -204,7 +204,7 @@ bool router_frame(struct router *router, const struct hf_id *node, const uint8_t
 
 void router_down(struct router *router, const struct hf_id *node)
 {
-    const struct chord_peer peer = {.position = *node, .node = *node};
+    const struct chord_peer peer = chord_peer_of(node, 0);
     struct chord_event event = {.kind = CHORD_UNREACHABLE, .peer = &peer};
 
     step(router, &event);
@@ -217,7 +217,7 @@ bool router_members(struct router *router, const struct hf_id *nodes, size_t cou
 
     if (members == NULL) return false;
     for (size_t i = 0; i < count; i++)
-        members[i] = (struct chord_peer){.position = nodes[i], .node = nodes[i]};
+        members[i] = chord_peer_of(&nodes[i], 0);
     event.peer_count = count;
     step(router, &event);
     free(router->members);
@@ -237,7 +237,7 @@ void router_leave(struct router *router)
 struct router *router_new(const struct router_config *config)
 {
     struct router *router = hf_alloc_array(1, sizeof *router);
-    const struct chord_peer self = {.position = config->self, .node = config->self};
+    const struct chord_peer self = chord_peer_of(&config->self, 0);
     struct chord_config chord = {.stabilise_ms = ROUTER_STABILISE_MS,
                                  .rpc_timeout_ms = ROUTER_RPC_MS,
                                  .lookup_timeout_ms = ROUTER_LOOKUP_MS,

@@ -69,7 +69,8 @@ static void data_roots(struct manifest *manifest, const struct hf_id *leaves)
 void manifest_build(struct manifest *manifest, const struct code_shape *shape,
                     const struct hf_id *leaves, const uint8_t *const *fragments)
 {
-    struct hf_id parity[HF_LEAVES_MAX];
+    struct hf_tree_input parity[sizeof manifest->roots / sizeof manifest->roots[0]];
+    size_t count = 0;
 
     manifest->shape = *shape;
     hf_tree_root(leaves, shape->block_size / HF_LEAF_SIZE, &manifest->block);
@@ -79,9 +80,11 @@ void manifest_build(struct manifest *manifest, const struct code_shape *shape,
             manifest->roots[i] = manifest->roots[0];
             continue;
         }
-        hf_tree_root(parity, hf_leaf_hashes(fragments[i], shape->fragment_size, parity),
-                     &manifest->roots[i]);
+        parity[count++] = (struct hf_tree_input){.bytes = fragments[i],
+                                                 .size = shape->fragment_size,
+                                                 .root = &manifest->roots[i]};
     }
+    hf_tree_hash_many(parity, count);
 }
 
 static void put_body(struct hf_writer *w, const struct manifest *manifest)
@@ -259,9 +262,9 @@ bool manifest_same_coding(const struct manifest *a, const struct manifest *b)
 bool fragment_verify(const struct manifest *manifest, uint32_t index, const void *bytes,
                      size_t n)
 {
-    struct hf_id leaves[HF_LEAVES_MAX], root;
+    struct hf_id root;
 
     if (index >= manifest->shape.n || n != manifest->shape.fragment_size) return false;
-    hf_tree_root(leaves, hf_leaf_hashes(bytes, n, leaves), &root);
+    hf_tree_hash(bytes, n, &root);
     return hf_id_equal(&root, &manifest->roots[index]);
 }

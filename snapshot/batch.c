@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SEEN_MAX 2048u /* quick hashes noted at once */
+#define SEEN_MAX   2048u                         /* quick hashes noted at once */
+#define BATCH_SEEN (BATCH_SIZE / QUICK_SIZE_MIN) /* chunks of one batch that have them */
 
 struct batch_frame {
     struct packed_frame *frame; /* holds a reference until it is placed */
@@ -26,6 +27,10 @@ struct bench {
     struct index_hit hits[BATCH_CHUNKS];
     struct batch_frame frames[BATCH_CHUNKS];
     size_t frame_count;
+    struct hf_tree_input inputs[BATCH_CHUNKS]; /* to be hashed */
+    size_t input_count;
+    struct pending_chunk *news[BATCH_SEEN]; /* of the last rows of `seen` */
+    size_t new_count;
     /* Of the frame at hand: */
     struct hf_id frame_ids[FRAME_CHUNKS_MAX];
     uint8_t plain[FRAME_SHARED_SIZE]; /* when its chunks do not lie together */
@@ -114,22 +119,20 @@ enum hf_code bench_note(struct bench *bench, struct hf_err *err)
 
 /* ---- hash and look up ---- */
 
-/* A chunk that may have been read before is looked up by its quick hash first. */
+/* A chunk that may have been read before is looked up by its quick hash; one that is not
+ * found shall be the next time. */
 static bool recognise(struct bench *bench, const uint8_t *bytes,
                       struct pending_chunk *chunk, struct index_hit *hit)
 {
-    struct index_quick *row = &bench->seen[bench->seen_count];
+    struct index_quick *row = &bench->seen[bench->seen_count + bench->new_count];
 
     if (!quick_hash_of(bench->quick, bytes, chunk->size, &row->quick)) return false;
     index_find_quick(bench->target.index, row, 1, hit);
-    if (hit->found) {
+    if (hit->found)
         chunk->id = row->chunk;
-        return true;
-    }
-    hf_sha256(bytes, chunk->size, &chunk->id);
-    row->chunk = chunk->id;
-    bench->seen_count++; /* to be recognised the next time */
-    return true;
+    else
+        bench->news[bench->new_count++] = chunk;
+    return hit->found;
 }
 
 static enum hf_code hash_chunks(struct batch *b, struct bench *bench, struct hf_err *err)
@@ -137,18 +140,25 @@ static enum hf_code hash_chunks(struct batch *b, struct bench *bench, struct hf_
     bool looks = bench->target.index != NULL;
     enum hf_code rc = HF_OK;
 
-    for (size_t i = 0; rc == HF_OK && i < b->chunk_count; i++) {
+    bench->input_count = bench->new_count = 0;
+    if (bench->seen_count + BATCH_SEEN > SEEN_MAX) rc = bench_note(bench, err);
+    if (rc != HF_OK) return rc;
+    for (size_t i = 0; i < b->chunk_count; i++) {
         struct pending_chunk *chunk = b->chunks[i].pending;
         const uint8_t *bytes = b->bytes + b->chunks[i].at;
 
         bench->hits[i].found = false;
         if (!looks || !b->chunks[i].seen || chunk->size < QUICK_SIZE_MIN ||
             !recognise(bench, bytes, chunk, &bench->hits[i]))
-            hf_sha256(bytes, chunk->size, &chunk->id);
-        bench->ids[i] = chunk->id;
-        if (bench->seen_count == SEEN_MAX) rc = bench_note(bench, err);
+            bench->inputs[bench->input_count++] = (struct hf_tree_input){
+                .bytes = bytes, .size = chunk->size, .root = &chunk->id};
     }
-    return rc;
+    hf_tree_hash_many(bench->inputs, bench->input_count);
+    for (size_t i = 0; i < b->chunk_count; i++)
+        bench->ids[i] = b->chunks[i].pending->id;
+    for (size_t i = 0; i < bench->new_count; i++)
+        bench->seen[bench->seen_count++].chunk = bench->news[i]->id;
+    return HF_OK;
 }
 
 /* What is found is referred to again. */

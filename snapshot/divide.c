@@ -38,7 +38,7 @@ static bool add_half(struct plan *plan, size_t part, const uint8_t *plain, size_
 
     piece->chunk = pending_chunk_new(n);
     if (piece->chunk == NULL) return false;
-    hf_sha256(plain, n, &piece->chunk->id);
+    hf_tree_hash(plain, n, &piece->chunk->id);
     piece->half = true;
     plan->counts[part]++;
     return true;

@@ -220,7 +220,7 @@ enum hf_code fetch_chunk(struct fetcher *fetcher, enum frame_role role,
     if (rc == HF_OK && (frame == NULL || (size_t)ref->offset + ref->size > frame->size)) {
         rc = hf_fail(err, HF_CORRUPT, "chunk: beyond the end of its frame");
     } else if (rc == HF_OK) {
-        hf_sha256(frame->plain + ref->offset, ref->size, &id);
+        hf_tree_hash(frame->plain + ref->offset, ref->size, &id);
         if (!hf_id_equal(&id, &ref->id))
             rc = hf_fail(err, HF_CORRUPT, "chunk: its bytes do not hash to its id");
     }

@@ -22,7 +22,7 @@
 #define MAP_SIZE    (64ull << 30) /* address space, not memory: some 300 million chunks */
 #define CHECK_SIZE  8u
 #define READERS_MAX 16u
-#define VERSION     "hf-index-1"
+#define VERSION     "hf-index-2"
 
 struct index {
     MDB_env *env;

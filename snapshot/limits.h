@@ -6,7 +6,7 @@
 #define CHUNK_SIZE_MEAN 262144u
 #define CHUNK_SIZE_MAX  1048576u
 
-#define FRAME_SHARED_SIZE 786432u /* chunks share a frame up to this */
+#define FRAME_SHARED_SIZE 1048576u /* chunks share a frame up to this */
 #define FRAME_TREE_SIZE   262144u /* tree chunks: less, for who looks at one directory */
 #define FRAME_PLAIN_MAX   CHUNK_SIZE_MAX
 #define FRAME_CHUNKS_MAX  1024u

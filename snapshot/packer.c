@@ -251,7 +251,7 @@ enum hf_code packer_add_tree(struct packer *p, enum frame_role role,
 
     memset(out, 0, sizeof *out);
     if (failed(p) == HF_OK && encode_tree(p, encode, arg, &n) == HF_OK) {
-        hf_sha256(p->encoded, n, &id);
+        hf_tree_hash(p->encoded, n, &id);
         if (known(p, role, &id, out)) return HF_OK;
         if (frame_full(&p->tree, role, n)) (void)seal_frame(p);
         if (failed(p) == HF_OK) (void)append(p, role, &id, n, out);

@@ -39,7 +39,7 @@ bool restore_chunk_there(struct restore_buffer *buffer, int fd,
     struct hf_id id;
 
     if (!read_back(buffer, fd, chunk->ref.size, chunk->offset)) return false;
-    hf_sha256(buffer->bytes, chunk->ref.size, &id);
+    hf_tree_hash(buffer->bytes, chunk->ref.size, &id);
     return hf_id_equal(&id, &chunk->ref.id);
 }
 
@@ -79,13 +79,9 @@ bool restore_chunk_in_hole(struct restore_buffer *buffer, const struct hole_map 
         holes->holes[at].offset + holes->holes[at].size < chunk->offset + n)
         return false;
     if (buffer->zeros_size != n) {
-        static const uint8_t zeros[16384];
-        struct hf_sha256 h;
+        static const uint8_t zeros[CHUNK_SIZE_MAX]; /* pages that nothing occupies */
 
-        hf_sha256_init(&h);
-        for (size_t i = 0; i < n; i += sizeof zeros)
-            hf_sha256_add(&h, zeros, n - i < sizeof zeros ? n - i : sizeof zeros);
-        hf_sha256_final(&h, &buffer->zeros);
+        hf_tree_hash(zeros, n, &buffer->zeros);
         buffer->zeros_size = n;
     }
     return hf_id_equal(&buffer->zeros, &chunk->ref.id);

@@ -13,9 +13,15 @@
 static struct chord_peer peer_of(uint8_t fill)
 {
     struct chord_peer peer;
+    struct hf_id node;
 
-    memset(&peer.position, fill, sizeof peer.position);
-    memset(&peer.node, fill + 1, sizeof peer.node);
+    memset(&node, fill, sizeof node);
+    peer = chord_peer_of(&node, fill / 4 % CHORD_POSITIONS_MAX);
+    if (fill % 3 != 0)
+        peer.coordinate = (struct chord_coordinate){.x_us = -70000 * fill,
+                                                    .y_us = 1000 * fill,
+                                                    .height_us = 100 + fill,
+                                                    .error_milli = 50u + fill};
     return peer;
 }
 
@@ -40,6 +46,8 @@ static struct chord_message message_of(enum chord_message_kind kind)
         m.peers[1] = peer_of(0x50);
     }
     if (kind == CHORD_MESSAGE_NEXT) m.done = true;
+    if (kind == CHORD_MESSAGE_WITNESS) m.subject = peer_of(0x70);
+    if (kind == CHORD_MESSAGE_WITNESSED) m.alive = true;
     if (kind == CHORD_MESSAGE_STATE) {
         m.has_predecessor = true;
         m.predecessor = peer_of(0x60);
@@ -55,10 +63,17 @@ static size_t encode(const struct chord_message *m, uint8_t bytes[CHORD_MESSAGE_
     return hf_writer_size(&w);
 }
 
+static void assert_same_peer(const struct chord_peer *a, const struct chord_peer *b)
+{
+    assert_true(chord_peer_equal(a, b));
+    assert_int_equal(a->index, b->index);
+    assert_memory_equal(&a->coordinate, &b->coordinate, sizeof a->coordinate);
+}
+
 static void every_kind_comes_back(void **state)
 {
     (void)state;
-    for (int kind = CHORD_MESSAGE_GET_STATE; kind <= CHORD_MESSAGE_LEAVING; kind++) {
+    for (int kind = CHORD_MESSAGE_GET_STATE; kind <= CHORD_MESSAGE_WITNESSED; kind++) {
         const struct chord_message m = message_of((enum chord_message_kind)kind);
         uint8_t bytes[CHORD_MESSAGE_MAX];
         const size_t n = encode(&m, bytes);
@@ -69,24 +84,26 @@ static void every_kind_comes_back(void **state)
         assert_int_equal(chord_message_parse(bytes, n, &back, &err), HF_OK);
         assert_int_equal(back.kind, m.kind);
         assert_int_equal(back.rpc, m.rpc);
-        assert_true(chord_peer_equal(&back.from, &m.from));
+        assert_same_peer(&back.from, &m.from);
         assert_true(hf_id_equal(&back.to, &m.to));
         assert_true(hf_id_equal(&back.key, &m.key));
         assert_int_equal(back.wanted, m.wanted);
         assert_int_equal(back.confirm, m.confirm);
         assert_int_equal(back.done, m.done);
         assert_int_equal(back.has_predecessor, m.has_predecessor);
-        assert_true(chord_peer_equal(&back.predecessor, &m.predecessor));
+        assert_same_peer(&back.predecessor, &m.predecessor);
+        assert_same_peer(&back.subject, &m.subject);
+        assert_int_equal(back.alive, m.alive);
         assert_int_equal(back.peer_count, m.peer_count);
         for (size_t i = 0; i < m.peer_count; i++)
-            assert_true(chord_peer_equal(&back.peers[i], &m.peers[i]));
+            assert_same_peer(&back.peers[i], &m.peers[i]);
     }
 }
 
 static void every_truncation_fails(void **state)
 {
     (void)state;
-    for (int kind = CHORD_MESSAGE_GET_STATE; kind <= CHORD_MESSAGE_LEAVING; kind++) {
+    for (int kind = CHORD_MESSAGE_GET_STATE; kind <= CHORD_MESSAGE_WITNESSED; kind++) {
         const struct chord_message m = message_of((enum chord_message_kind)kind);
         uint8_t bytes[CHORD_MESSAGE_MAX + 1];
         const size_t n = encode(&m, bytes);
@@ -112,7 +129,7 @@ static void the_longest_fits(void **state)
     m.rpc = UINT64_MAX;
     m.peer_count = CHORD_MESSAGE_PEERS_MAX;
     for (size_t i = 0; i < m.peer_count; i++)
-        m.peers[i] = peer_of((uint8_t)i);
+        m.peers[i] = peer_of((uint8_t)(3 * i + 1));
     n = encode(&m, bytes);
     assert_true(n > 0);
     assert_int_equal(chord_message_parse(bytes, n, &back, &err), HF_OK);
@@ -132,7 +149,7 @@ static void what_a_kind_must_not_have_is_refused(void **state)
         {CHORD_MESSAGE_STATE, CHORD_MESSAGE_NEXT, 0, 2},
         {CHORD_MESSAGE_PING, CHORD_MESSAGE_STATE, 0, 0},
         {CHORD_MESSAGE_PING, 0, 0, 0},
-        {CHORD_MESSAGE_PING, 11, 0, 0},
+        {CHORD_MESSAGE_PING, 13, 0, 0},
         {CHORD_MESSAGE_NEXT_HOP, CHORD_MESSAGE_NEXT_HOP, 0, 0},
         {CHORD_MESSAGE_NEXT_HOP, CHORD_MESSAGE_NEXT_HOP, 17, 0},
     };
@@ -180,6 +197,7 @@ static void golden_vectors_hold(void **state)
         {"chord_state.hex", CHORD_MESSAGE_STATE},
         {"chord_next_hop.hex", CHORD_MESSAGE_NEXT_HOP},
         {"chord_next.hex", CHORD_MESSAGE_NEXT},
+        {"chord_witness.hex", CHORD_MESSAGE_WITNESS},
     };
 
     (void)state;

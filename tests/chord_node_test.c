@@ -427,7 +427,7 @@ static void lying_hop_is_rejected(void **state)
     const struct ring_options options = {.seed = 9, .successors = 4, .delay_max_ms = 20};
     size_t order[RING_NODES_MAX];
     struct chord_ring *ring = founded(&options, 64, order);
-    uint64_t ignored = 0;
+    uint64_t rejected = 0;
 
     (void)state;
     for (size_t i = 5; i < 64; i++) {
@@ -457,8 +457,8 @@ static void lying_hop_is_rejected(void **state)
         }
     }
     for (size_t i = 0; i < 64; i++)
-        ignored += chord_node_ignored(ring->members[i].node);
-    assert_true(ignored > 0);
+        rejected += chord_ring_statistics(ring, i).rejected;
+    assert_true(rejected > 0);
     chord_ring_free(ring);
 }
 
@@ -550,12 +550,12 @@ static void messages_in_anothers_name_are_ignored(void **state)
     message.from = ring->members[0].peer;
     event.peer = &ring->members[0].peer; /* an echo */
     chord_step(node, &event, &ring->out);
-    assert_int_equal(chord_node_ignored(node), 4);
+    assert_int_equal(chord_ring_statistics(ring, 0).ignored, 4);
     assert_int_equal(chord_node_mode(node), CHORD_MODE_ALONE);
     message.from = ring->members[1].peer;
     event.peer = &ring->members[1].peer;
     chord_step(node, &event, &ring->out);
-    assert_int_equal(chord_node_ignored(node), 4);
+    assert_int_equal(chord_ring_statistics(ring, 0).ignored, 4);
     assert_true(ring->out.action_count > 0);
     chord_ring_free(ring);
 }
@@ -611,26 +611,53 @@ static void ring_that_slept_as_a_whole_wakes(void **state)
     chord_ring_free(ring);
 }
 
-static void link_failure_is_believed_at_once(void **state)
+/* A ring of eight in which node 3 hears that the link to its successor broke. */
+static struct chord_ring *ring_of_eight(void)
 {
     const struct ring_options options = {.seed = 8, .successors = 2, .delay_max_ms = 10};
     size_t order[RING_NODES_MAX];
     struct chord_ring *ring = founded(&options, 8, order);
-    struct chord_peer successors[CHORD_SUCCESSORS_MAX];
 
-    (void)state;
     for (size_t i = 3; i < 8; i++) {
         chord_ring_join(ring, order[i], order[0]);
         chord_ring_run(ring, 5000);
     }
     chord_ring_run(ring, QUIET_MS);
     assert_ideal(ring);
+    return ring;
+}
+
+static void link_failure_is_believed_when_a_witness_agrees(void **state)
+{
+    struct chord_ring *ring = ring_of_eight();
+    struct chord_peer successors[CHORD_SUCCESSORS_MAX];
+
+    (void)state;
     chord_ring_kill(ring, 4);
     chord_ring_unreachable(ring, 3, 4);
     (void)chord_node_successors(ring->members[3].node, successors);
+    assert_true(chord_peer_equal(&successors[0], &ring->members[4].peer));
+    chord_ring_run(ring, 500);
+    (void)chord_node_successors(ring->members[3].node, successors);
     assert_true(chord_peer_equal(&successors[0], &ring->members[5].peer));
+    assert_int_equal(chord_ring_statistics(ring, 3).silences, 1);
     chord_ring_run(ring, QUIET_MS);
     assert_ideal(ring);
+    chord_ring_free(ring);
+}
+
+static void a_neighbour_that_others_reach_is_kept(void **state)
+{
+    struct chord_ring *ring = ring_of_eight();
+
+    (void)state;
+    chord_ring_unreachable(ring, 3, 4);
+    for (size_t i = 0; i < 300; i++) {
+        chord_ring_run(ring, 10);
+        assert_ideal(ring);
+    }
+    assert_int_equal(chord_ring_statistics(ring, 3).pardons, 1);
+    assert_int_equal(chord_ring_statistics(ring, 3).silences, 0);
     chord_ring_free(ring);
 }
 
@@ -675,7 +702,8 @@ int main(void)
         cmocka_unit_test(messages_in_anothers_name_are_ignored),
         cmocka_unit_test(suspended_node_joins_again),
         cmocka_unit_test(ring_that_slept_as_a_whole_wakes),
-        cmocka_unit_test(link_failure_is_believed_at_once),
+        cmocka_unit_test(link_failure_is_believed_when_a_witness_agrees),
+        cmocka_unit_test(a_neighbour_that_others_reach_is_kept),
         cmocka_unit_test(same_seed_same_trace),
     };
     return cmocka_run_group_tests_name("chord/node", tests, NULL, NULL);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RPC_TIMEOUT_MS UINT64_C(100)
+#define RPC_TIMEOUT_MS UINT64_C(200)
 #define STABILISE_MS   UINT64_C(2000)
 
 struct ring_packet {
@@ -106,7 +106,7 @@ struct chord_ring *chord_ring_new(const struct ring_options *options, size_t cou
         const uint64_t draw[2] = {options->seed, i};
 
         hf_sha256(draw, sizeof draw, &ring->members[i].peer.position);
-        ring->members[i].peer.node = ring->members[i].peer.position;
+        ring->members[i].peer = chord_peer_of(&ring->members[i].peer.position, 0);
         ring->members[i].deadline_ms = UINT64_MAX;
     }
     qsort(ring->members, count, sizeof ring->members[0], compare_members);
@@ -147,6 +147,8 @@ static size_t loss_class(enum chord_message_kind kind)
     case CHORD_MESSAGE_PONG: return 5;
     case CHORD_MESSAGE_NEXT: return 6;
     case CHORD_MESSAGE_LEAVING: return 7;
+    case CHORD_MESSAGE_WITNESS: return 8;
+    case CHORD_MESSAGE_WITNESSED: return 9;
     }
     return 7;
 }
@@ -627,4 +629,12 @@ void chord_ring_trace(const struct chord_ring *ring, struct hf_id *out)
     struct hf_sha256 copy = ring->trace;
 
     hf_sha256_final(&copy, out);
+}
+
+struct chord_statistics chord_ring_statistics(const struct chord_ring *ring, size_t index)
+{
+    struct chord_statistics statistics;
+
+    chord_node_statistics(ring->members[index].node, &statistics);
+    return statistics;
 }

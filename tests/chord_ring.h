@@ -46,7 +46,7 @@ struct chord_ring {
     struct ring_packet *packets; /* heap */
     size_t packet_count, packet_capacity;
     uint64_t sequence;
-    bool lost_last[RING_NODES_MAX][RING_NODES_MAX][8];
+    bool lost_last[RING_NODES_MAX][RING_NODES_MAX][10];
     struct ring_lookup *lookups;
     size_t lookup_count, lookup_capacity;
     struct hf_sha256 trace;
@@ -93,6 +93,7 @@ void chord_ring_check(struct chord_ring *ring);
 bool chord_ring_is_ideal(const struct chord_ring *ring);
 /* The true k-th successor of key among those that live. */
 size_t chord_ring_owner(const struct chord_ring *ring, const struct hf_id *key, size_t k);
+struct chord_statistics chord_ring_statistics(const struct chord_ring *ring, size_t index);
 size_t chord_ring_live(const struct chord_ring *ring);
 /* A hash of all that was delivered, and when. */
 void chord_ring_trace(const struct chord_ring *ring, struct hf_id *out);

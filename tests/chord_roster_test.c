@@ -171,6 +171,64 @@ static void stale_roster_is_survived(void **state)
     chord_ring_free(ring);
 }
 
+static bool liars[RING_NODES_MAX];
+
+/* A fifth of the ring names only its own kind, and claims every key. */
+static void lie_for_friends(struct chord_ring *ring, size_t from,
+                            struct chord_message *message)
+{
+    if (!liars[from] ||
+        (message->kind != CHORD_MESSAGE_NEXT && message->kind != CHORD_MESSAGE_STATE))
+        return;
+    message->peer_count = 0;
+    for (size_t i = 1; i < ring->member_count && message->peer_count < 4; i++) {
+        const size_t friend = (from + i) % ring->member_count;
+
+        if (liars[friend])
+            message->peers[message->peer_count++] = ring->members[friend].peer;
+    }
+    message->done = true;
+}
+
+static void liars_hide_nobody(void **state)
+{
+    const struct ring_options options = {.seed = 12, .successors = 4, .delay_max_ms = 20};
+    struct chord_ring *ring = chord_ring_new(&options, 60);
+    struct chord_peer roster[RING_NODES_MAX];
+    const size_t n = roster_of(ring, 0, 60, roster);
+    uint64_t hops = 0;
+
+    (void)state;
+    start_all(ring);
+    give_all(ring, roster, n);
+    chord_ring_run(ring, QUIET_MS);
+    memset(liars, 0, sizeof liars);
+    for (size_t i = 0; i < 12; i++)
+        liars[chord_ring_random(ring, 60)] = true;
+    ring->tamper = lie_for_friends;
+    chord_ring_run(ring, QUIET_MS);
+    for (size_t i = 0; i < 300; i++) {
+        const size_t at_node = i % 60;
+        struct hf_id key;
+        size_t at;
+
+        if (liars[at_node]) continue;
+        hf_sha256(&i, sizeof i, &key);
+        at = chord_ring_lookup(ring, at_node, &key, 4);
+        chord_ring_run(ring, 2500);
+        assert_int_equal(ring->lookups[at].ended, 1);
+        assert_int_equal(ring->lookups[at].peer_count, 4);
+        for (size_t k = 0; k < 4; k++)
+            assert_true(
+                chord_peer_equal(&ring->lookups[at].peers[k],
+                                 &ring->members[chord_ring_owner(ring, &key, k)].peer));
+    }
+    for (size_t i = 0; i < 60; i++)
+        hops += chord_ring_statistics(ring, i).hops;
+    assert_true(hops > 300); /* they did cost something */
+    chord_ring_free(ring);
+}
+
 /* Two rings that know nothing of one another become one when the roster tells. */
 static void roster_heals_a_split(void **state)
 {
@@ -218,12 +276,12 @@ static void bad_roster_is_no_roster(void **state)
     (void)state;
     chord_ring_start(ring, 0);
     chord_ring_roster(ring, 0, roster + 1, n - 1);
-    assert_int_equal(chord_node_ignored(ring->members[0].node), 1);
+    assert_int_equal(chord_ring_statistics(ring, 0).ignored, 1);
     swap = roster[3];
     roster[3] = roster[4];
     roster[4] = swap;
     chord_ring_roster(ring, 0, roster, n);
-    assert_int_equal(chord_node_ignored(ring->members[0].node), 2);
+    assert_int_equal(chord_ring_statistics(ring, 0).ignored, 2);
     assert_int_equal(chord_node_mode(ring->members[0].node), CHORD_MODE_ALONE);
     chord_ring_free(ring);
 }
@@ -235,6 +293,7 @@ int main(void)
         cmocka_unit_test(passes_between_order_and_ring),
         cmocka_unit_test(roster_makes_lookups_one_hop),
         cmocka_unit_test(stale_roster_is_survived),
+        cmocka_unit_test(liars_hide_nobody),
         cmocka_unit_test(roster_heals_a_split),
         cmocka_unit_test(bad_roster_is_no_roster),
     };

@@ -7,6 +7,7 @@
 #include "base/record.h"
 #include "base/secret.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static void check_hex(const struct hf_id *id, const char *want)
@@ -81,6 +82,60 @@ static void rfc6962_vectors(void **state)
         hf_tree_root(leaves, i + 1, &root);
         check_hex(&root, roots[i]);
     }
+    (void)state;
+}
+
+/* The tree hash from its definition alone: SHA-256, split at the largest power of two. */
+static void plain_tree_hash(const uint8_t *p, size_t n, struct hf_id *root)
+{
+    static uint8_t leaf[1 + HF_LEAF_SIZE];
+    struct hf_id left, right;
+    size_t split = HF_LEAF_SIZE;
+
+    if (n <= HF_LEAF_SIZE) {
+        leaf[0] = 0;
+        if (n > 0) memcpy(leaf + 1, p, n);
+        hf_sha256(leaf, n + 1, root);
+        return;
+    }
+    while (split * 2 < n)
+        split *= 2;
+    plain_tree_hash(p, split, &left);
+    plain_tree_hash(p + split, n - split, &right);
+    hf_node_hash(&left, &right, root);
+}
+
+static void tree_hashes_are_the_same_one_by_one_and_many_at_once(void **state)
+{
+    enum { INPUTS = 700, MOST = 1100000 };
+    static struct hf_tree_input inputs[INPUTS];
+    static struct hf_id roots[INPUTS];
+    static const size_t edges[] = {0,      1,      16383,  16384,   16385,   131071,
+                                   131072, 131073, 262144, 1048575, 1048576, 1099999};
+    uint64_t random = 7;
+    uint8_t *bytes = malloc(MOST);
+    struct hf_id plain, one;
+
+    assert_non_null(bytes);
+    test_random_bytes(&random, bytes, MOST);
+    for (size_t i = 0; i < INPUTS; i++) {
+        size_t most = i % 7 == 0 ? MOST : i % 3 == 0 ? 100000 : 5000;
+        size_t n =
+            i < sizeof edges / sizeof edges[0] ? edges[i] : test_random(&random) % most;
+
+        inputs[i] =
+            (struct hf_tree_input){.bytes = bytes + test_random(&random) % (MOST - n + 1),
+                                   .size = n,
+                                   .root = &roots[i]};
+    }
+    hf_tree_hash_many(inputs, INPUTS);
+    for (size_t i = 0; i < INPUTS; i++) {
+        plain_tree_hash(inputs[i].bytes, inputs[i].size, &plain);
+        hf_tree_hash(inputs[i].bytes, inputs[i].size, &one);
+        assert_memory_equal(&plain, &one, sizeof one);
+        assert_memory_equal(&plain, &roots[i], sizeof plain);
+    }
+    free(bytes);
     (void)state;
 }
 
@@ -217,6 +272,7 @@ int main(void)
         cmocka_unit_test(sha256_vectors),
         cmocka_unit_test(hmac_and_hkdf_vectors),
         cmocka_unit_test(rfc6962_vectors),
+        cmocka_unit_test(tree_hashes_are_the_same_one_by_one_and_many_at_once),
         cmocka_unit_test(signatures_bind_label_and_bytes),
         cmocka_unit_test(sealed_bytes_open_only_unaltered),
         cmocka_unit_test(records_parse_only_as_signed),

@@ -23,8 +23,7 @@ static void receive(const struct chord_message *message)
         .kind = CHORD_MESSAGE, .message = message, .peer = &message->from};
     struct chord_node *node;
 
-    self.position = message->to;
-    self.node = message->to;
+    self = chord_peer_of(&message->to, 0);
     node = chord_node_new(&self, &config);
     if (node == NULL) return;
     for (uint64_t now = 1; now < 5; now++) {
