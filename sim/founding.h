@@ -7,7 +7,10 @@
 #include "sim/world.h"
 
 /* Makes all live nodes (r + 1 or more, all ALONE) one ideal ring; each stabilises within
- * the next period.  Zave's invariant is judged from now on where the world is judged. */
-void founding_make_ring(struct world *world);
+ * the next period.  With `near`, everybody knows its true coordinate and its fingers are
+ * the nearest of the 16 candidates, as they are in a ring that has stood for some time;
+ * else each finger is the first of its interval.  Zave's invariant is judged from now on
+ * where the world is judged. */
+void founding_make_ring(struct world *world, bool near);
 
 #endif

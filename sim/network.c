@@ -42,7 +42,7 @@ bool network_init(struct network *network, const struct network_options *options
     place_all(network);
     if (!options->fair_loss) return true;
     if (count > NETWORK_FAULTS_MAX) return false;
-    network->lost = hf_alloc_array(count, count);
+    network->lost = hf_alloc_array(count * count, sizeof *network->lost);
     return network->lost != NULL;
 }
 
@@ -80,12 +80,12 @@ static bool is_lost(struct network *network, size_t from, size_t to, unsigned cl
 {
     const unsigned bit = 1u << class;
     bool lost = draw_chance(&network->draw, network->options.loss);
-    uint8_t *before;
+    uint16_t *before;
 
     if (network->lost == NULL) return lost;
     before = &network->lost[from * network->count + to];
     lost = lost && !(*before & bit);
-    *before = (uint8_t)(lost ? *before | bit : *before & ~bit);
+    *before = (uint16_t)(lost ? *before | bit : *before & ~bit);
     return lost;
 }
 

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define NETWORK_FAULTS_MAX  1024u /* places of a network with cuts or fair loss */
-#define NETWORK_CLASSES_MAX 8u
+#define NETWORK_CLASSES_MAX 16u
 
 struct network_options {
     double plane_ms;      /* side of the square in which places lie; in 8 clusters */
@@ -36,7 +36,7 @@ struct network {
     struct network_options options;
     struct network_place *places;
     size_t count;
-    uint8_t *lost;      /* fair_loss: one bit per class, [from][to] */
+    uint16_t *lost;     /* fair_loss: one bit per class, [from][to] */
     uint8_t *cuts;      /* [from][to]; NULL: never were any */
     uint64_t pair_seed; /* of the pairs' factors */
     struct draw draw;

@@ -57,8 +57,10 @@ static bool make_places(struct world *world)
     world->nodes = hf_alloc_array(world->count, sizeof *world->nodes);
     if (world->peers == NULL || world->nodes == NULL) return false;
     for (size_t i = 0; i < world->count; i++) {
-        draw_id(&draw, &world->peers[i].position);
-        world->peers[i].node = world->peers[i].position;
+        struct hf_id id;
+
+        draw_id(&draw, &id);
+        world->peers[i] = chord_peer_of(&id, 0);
         world->nodes[i].tick_us = WORLD_NEVER;
     }
     qsort(world->peers, world->count, sizeof *world->peers, compare_peers);
@@ -382,6 +384,8 @@ static unsigned loss_class(enum chord_message_kind kind)
     case CHORD_MESSAGE_PONG: return 5;
     case CHORD_MESSAGE_NEXT: return 6;
     case CHORD_MESSAGE_LEAVING: return 7;
+    case CHORD_MESSAGE_WITNESS: return 8;
+    case CHORD_MESSAGE_WITNESSED: return 9;
     }
     return 7;
 }

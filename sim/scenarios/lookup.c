@@ -11,6 +11,7 @@ static const struct scenario_parameter parameters[] = {
     {"lookups", 20000, 1, 1e9, "random keys, asked for by all nodes in turn"},
     {"successors", SUCCESSORS, 2, CHORD_SUCCESSORS_MAX, "length of the successor lists"},
     {"table", 0, 0, 1, "1: every node has a location table"},
+    {"near", 1, 0, 1, "1: fingers are the nearest of 16 candidates from the start"},
     {"rate", 1000, 0.001, 5000, "lookups per 1000 nodes and second"},
     {"encode", 0, 0, 1, "1: messages are encoded and parsed"},
     {0},
@@ -113,7 +114,7 @@ static enum hf_code run_lookup(struct scenario_run *run, struct hf_err *err)
                   .rpc_timeout_ms = 2000,
                   .lookup_timeout_ms = 60000,
                   .successors = (uint32_t)scenario_number(run, "successors"),
-                  .lookups = 4},
+                  .lookups = 2},
         .network = {.plane_ms = 100, .access_ms = 10, .delay_us = 500, .jitter_us = 1000},
         .encode = scenario_number(run, "encode") != 0,
     };
@@ -125,7 +126,7 @@ static enum hf_code run_lookup(struct scenario_run *run, struct hf_err *err)
         return hf_fail(err, HF_NO_MEMORY, "no memory for %zu nodes", run->nodes);
     for (size_t i = 0; i < world->count; i++)
         world_start(world, i);
-    founding_make_ring(world);
+    founding_make_ring(world, scenario_number(run, "near") != 0);
     for (size_t i = 0; i < world->count && scenario_number(run, "table") != 0; i++)
         world_roster(world, i, world->peers, world->count);
     state.gap_us = (uint64_t)(1e9 / scenario_value(run, "rate") / (double)run->nodes);

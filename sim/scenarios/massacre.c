@@ -141,7 +141,7 @@ static struct world *make_ring(const struct scenario_run *run, struct massacre *
     if (world == NULL) return NULL;
     for (size_t i = 0; i < world->count; i++)
         world_start(world, i);
-    founding_make_ring(world);
+    founding_make_ring(world, true);
     return world;
 }
 
