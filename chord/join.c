@@ -87,12 +87,25 @@ static void take_refused_for_neighbours(struct chord_node *node)
     become(node, CHORD_MODE_RING);
 }
 
+/* Some of the contacts live, but most do not: nor do most of the roster. */
+static bool few_live(const struct chord_node *node)
+{
+    const struct chord_join *join = &node->join;
+    size_t alive = 0;
+
+    for (size_t i = 0; i < join->contact_count; i++)
+        alive += join->refused[i];
+    return alive > 0 && 2 * alive < join->contact_count;
+}
+
 static void found_anew(struct chord_node *node)
 {
-    if (table_has_roster(node)) {
+    const bool roster = table_has_roster(node);
+
+    if (roster && !few_live(node)) {
         table_take_order(node);
         become(node, CHORD_MODE_RING);
-    } else if (node->join.was_member) {
+    } else if (roster || node->join.was_member) {
         take_refused_for_neighbours(node);
     }
 }

@@ -326,7 +326,11 @@ bool lookup_answer(struct chord_node *node, const struct chord_message *message)
     if (message->kind == CHORD_MESSAGE_REFUSED) {
         if (lookup->purpose == PURPOSE_JOIN) join_refused(node, &message->from);
         lookup_miss(node, lookup);
-    } else if (message->done && answer_plausible(lookup, message)) {
+        return true;
+    }
+    /* A member: there is a ring, however far from here the way ends. */
+    if (lookup->purpose == PURPOSE_JOIN) node->join.rounds = 0;
+    if (message->done && answer_plausible(lookup, message)) {
         lookup_finish(node, lookup, message);
     } else if (message->done) {
         lookup->rejected++;

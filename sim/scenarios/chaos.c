@@ -7,12 +7,13 @@
 
 #include <stdlib.h>
 
-#define NODES_MIN    8u
-#define NODES_MAX    64u
-#define CALM_PERIODS 20u /* of stabilisation, within which all is well again */
-#define CHECKS       2u  /* looks per period */
-#define CONTACTS     4u  /* members that a joiner knows */
-#define LATE_PERMILL 50u
+#define NODES_MIN      8u
+#define NODES_MAX      64u
+#define CALM_PERIODS   20u /* of stabilisation, within which all is well again */
+#define FINGER_PERIODS 5u  /* then fingers to the dead are gone */
+#define CHECKS         2u  /* looks per period */
+#define CONTACTS       4u  /* members that a joiner knows */
+#define LATE_PERMILL   50u
 
 static const struct scenario_parameter parameters[] = {
     {"crashes", 1, 0, 1, "1: nodes crash, leave and come back, minutes or days later"},
@@ -94,8 +95,19 @@ static void start(struct world *world, struct chaos *chaos, size_t place)
     const struct contacts contacts = choose_contacts(world, chaos);
 
     world_start(world, place);
-    if (chaos->roster) world_roster(world, place, world->peers, world->count);
-    if (chaos->proof) introduce(world, place, &contacts);
+    if (chaos->proof)
+        introduce(world, place, &contacts);
+    else
+        world_roster(world, place, world->peers, world->count);
+}
+
+/* One more member has heard who is on the roster. */
+static void spread_roster(struct world *world, struct chaos *chaos)
+{
+    const size_t place = random_member(world, &chaos->draw);
+
+    if (chaos->proof && chaos->roster && place != WORLD_NOBODY)
+        world_roster(world, place, world->peers, world->count);
 }
 
 static bool may_fail(struct world *world, const struct chaos *chaos, size_t place)
@@ -126,16 +138,11 @@ static void restart_one(struct world *world, struct chaos *chaos)
 static void freeze_one(struct world *world, struct chaos *chaos)
 {
     const size_t place = random_member(world, &chaos->draw);
-    /* A short one goes by unnoticed; of such the proof knows nothing. */
-    const double least = chaos->proof ? 0.25 : 0.01;
-    const double periods = draw_logarithmic(&chaos->draw, least, 10);
-    uint64_t duration_us;
+    const double periods = draw_logarithmic(&chaos->draw, 0.01, 10);
 
     if (place == WORLD_NOBODY || !may_fail(world, chaos, place)) return;
     chaos->freezes++;
-    duration_us = 1 + (uint64_t)(periods * (double)chaos->period_us);
-    world_freeze(world, place, duration_us);
-    world_after(world, duration_us + 1, 1 + place);
+    world_freeze(world, place, 1 + (uint64_t)(periods * (double)chaos->period_us));
 }
 
 /* One direction between two places, or all that one place says or hears. */
@@ -178,16 +185,14 @@ static void crash_all(struct world *world, struct chaos *chaos)
 
 static void one_fault(struct world *world, struct chaos *chaos)
 {
-    switch (draw_below(&chaos->draw, chaos->proof ? 6 : 12)) {
+    switch (draw_below(&chaos->draw, chaos->proof ? 6 : 14)) {
     case 0:
     case 1:
         if (wants(chaos, "crashes")) crash_one(world, chaos);
         break;
     case 2:
     case 3: restart_one(world, chaos); break;
-    case 4: /* who wakes finds its ring again by its roster */
-        if (wants(chaos, "freezes") && chaos->roster) freeze_one(world, chaos);
-        break;
+    case 4: spread_roster(world, chaos); break;
     case 5: break; /* a quiet moment */
     case 6:
     case 7:
@@ -198,19 +203,15 @@ static void one_fault(struct world *world, struct chaos *chaos)
         break;
     case 9:
     case 10: network_heal(&world->network); break;
+    case 11:
+    case 12:
+        if (wants(chaos, "freezes")) freeze_one(world, chaos);
+        break;
     default:
         if (wants(chaos, "crashes") && draw_below(&chaos->draw, 4) == 0)
             crash_all(world, chaos);
         break;
     }
-}
-
-/* It was suspended and has begun to join again. */
-static void wake(struct world *world, struct chaos *chaos, size_t place)
-{
-    const struct contacts contacts = choose_contacts(world, chaos);
-
-    if (chaos->proof && world_is_live(world, place)) introduce(world, place, &contacts);
 }
 
 static void on_timer(struct world *world, void *context, uint64_t what)
@@ -219,10 +220,7 @@ static void on_timer(struct world *world, void *context, uint64_t what)
     const size_t asker = random_member(world, &chaos->draw);
     const double wait_us = draw_exponential(&chaos->draw, (double)chaos->period_us / 2);
 
-    if (what > 0) {
-        wake(world, chaos, what - 1);
-        return;
-    }
+    (void)what;
     if (chaos->calm) return;
     one_fault(world, chaos);
     if (asker != WORLD_NOBODY && world_is_member(world, asker))
@@ -329,8 +327,12 @@ static void begin(struct world *world, struct chaos *chaos)
 
 static void choose_liars(struct world *world, struct chaos *chaos)
 {
+    /* Without them the roster must still be long enough for Zave's ring. */
+    const size_t spare = world->count - 2 * (chaos->successors + 1);
+    const size_t fifth = world->count / 5;
+
     if (chaos->proof || !wants(chaos, "liars")) return;
-    chaos->liars = draw_below(&chaos->draw, world->count / 5 + 1);
+    chaos->liars = draw_below(&chaos->draw, (fifth < spare ? fifth : spare) + 1);
     for (uint64_t i = 0; i < chaos->liars; i++)
         world->nodes[draw_below(&chaos->draw, world->count)].liar = true;
 }
@@ -372,7 +374,11 @@ static void calm_down(struct world *world, struct chaos *chaos)
             start(world, chaos, place);
         }
         if (chaos->roster) world_roster(world, place, chaos->honest, honest);
-        wake(world, chaos, place);
+        if (chaos->proof && !world_is_member(world, place)) {
+            const struct contacts contacts = choose_contacts(world, chaos);
+
+            introduce(world, place, &contacts);
+        }
     }
 }
 
@@ -444,6 +450,7 @@ static void take_course(struct scenario_run *run, struct world *world, struct ch
     world_run(world, scenario_number(run, "periods") * chaos->period_us);
     calm_down(world, chaos);
     calm_periods = wait_for_ring(world, chaos->period_us);
+    world_run(world, FINGER_PERIODS * chaos->period_us);
     probe_all(&chaos->after, world, &chaos->draw);
     world_run(world, 2 * chaos->period_us);
     print(run, world, chaos, calm_periods);
@@ -461,7 +468,7 @@ static enum hf_code run_chaos(struct scenario_run *run, struct hf_err *err)
 
     chaos.successors = draw_successors(nodes, &chaos.draw);
     chaos.proof = proof == 2 ? run->seed % 2 == 0 : proof == 1;
-    /* A ring that may fall apart finds together by its roster alone. */
+    /* Without one, a ring that fell apart would not find together again. */
     chaos.roster = !chaos.proof || draw_below(&chaos.draw, 2) == 0;
     chaos.period_us = periods_s[draw_below(&chaos.draw, 3)] * WORLD_SECOND;
     chaos.honest = hf_alloc_array(nodes, sizeof *chaos.honest);
@@ -488,7 +495,7 @@ const struct scenario scenario_chaos = {
         "bears\n"
         "it; no two messages of a kind in a row are lost and none takes longer than a "
         "try;\n"
-        "whoever restarts or wakes joins through members; nobody lies) her invariant holds "
+        "whoever restarts joins through members; nobody lies) her invariant holds "
         "after every event.\n"
         "Nodes, if not given: drawn, 8 to 64.",
     .nodes = 0,
