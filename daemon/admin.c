@@ -128,20 +128,77 @@ static size_t count_members(const struct roster *roster)
     return count;
 }
 
-static json_t *describe_routing(const struct daemon *daemon)
+static json_t *ids_of(const struct chord_peer *peers, size_t count)
 {
-    struct hf_id successors[CHORD_SUCCESSORS_MAX];
-    const size_t count = router_successors(daemon->router, successors);
     json_t *list = json_array();
     char hex[HF_ID_HEX_SIZE];
-    struct hf_id predecessor;
-    bool has = router_predecessor(daemon->router, &predecessor);
 
     for (size_t i = 0; i < count; i++)
-        (void)json_array_append_new(list, json_string(hf_id_hex(&successors[i], hex)));
-    return json_pack("{s:s,s:o,s:o}", "mode", router_mode(daemon->router), "successors",
-                     list, "predecessor",
-                     has ? json_string(hf_id_hex(&predecessor, hex)) : json_null());
+        (void)json_array_append_new(list, json_string(hf_id_hex(&peers[i].node, hex)));
+    return list;
+}
+
+/* How one position of this node stands to the ring. */
+static json_t *describe_position(const struct daemon *daemon, size_t index)
+{
+    const struct chord_node *node = router_node(daemon->router, index);
+    struct chord_peer successors[CHORD_SUCCESSORS_MAX];
+    struct chord_peer fingers[CHORD_FINGERS_MAX];
+    const size_t successor_count = chord_node_successors(node, successors);
+    const size_t finger_count = chord_node_fingers(node, fingers);
+    struct chord_peer predecessor;
+    const bool has = chord_node_predecessor(node, &predecessor);
+    char hex[HF_ID_HEX_SIZE];
+
+    return json_pack("{s:s,s:o,s:o,s:o}", "mode", router_mode(daemon->router, index),
+                     "successors", ids_of(successors, successor_count), "predecessor",
+                     has ? json_string(hf_id_hex(&predecessor.node, hex)) : json_null(),
+                     "fingers", ids_of(fingers, finger_count));
+}
+
+static void add_statistics(const struct daemon *daemon, struct chord_statistics *sum)
+{
+    for (size_t i = 0; i < router_positions(daemon->router); i++) {
+        struct chord_statistics one;
+
+        chord_node_statistics(router_node(daemon->router, i), &one);
+        sum->ignored += one.ignored;
+        sum->lookups += one.lookups;
+        sum->lookups_failed += one.lookups_failed;
+        sum->hops += one.hops;
+        sum->timeouts += one.timeouts;
+        sum->rejected += one.rejected;
+        sum->silences += one.silences;
+        sum->pardons += one.pardons;
+    }
+}
+
+/* The first position's, with what concerns all of them. */
+static json_t *describe_routing(const struct daemon *daemon)
+{
+    const struct chord_coordinate at =
+        chord_node_coordinate(router_node(daemon->router, 0));
+    struct chord_statistics sum = {0};
+    json_t *routing = describe_position(daemon, 0);
+    json_t *positions = json_array();
+    json_t *more;
+
+    add_statistics(daemon, &sum);
+    for (size_t i = 0; i < router_positions(daemon->router); i++)
+        (void)json_array_append_new(positions, describe_position(daemon, i));
+    more = json_pack("{s:I,s:I,s:{s:f,s:f,s:f,s:f},s:{s:I,s:I,s:I,s:I,s:I},s:I,s:I,s:o}",
+                     "r", (json_int_t)daemon->member.ring.successors, "table_size",
+                     (json_int_t)router_table_size(daemon->router), "coordinate", "x_ms",
+                     at.x_us / 1000.0, "y_ms", at.y_us / 1000.0, "height_ms",
+                     at.height_us / 1000.0, "error", at.error_milli / 1000.0, "lookups",
+                     "ended", (json_int_t)sum.lookups, "failed",
+                     (json_int_t)sum.lookups_failed, "hops", (json_int_t)sum.hops,
+                     "timeouts", (json_int_t)sum.timeouts, "rejected",
+                     (json_int_t)sum.rejected, "believed_dead", (json_int_t)sum.silences,
+                     "kept_by_witness", (json_int_t)sum.pardons, "positions", positions);
+    if (routing != NULL && more != NULL) (void)json_object_update(routing, more);
+    json_decref(more);
+    return routing;
 }
 
 static json_t *status(const struct daemon *daemon)

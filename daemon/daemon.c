@@ -8,6 +8,7 @@
 #include "blockstore/local_protocol.h"
 #include "daemon/admin.h"
 #include "daemon/admission.h"
+#include "daemon/positions.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -55,12 +56,29 @@ static bool settled(struct daemon *daemon, size_t up, size_t count)
     return daemon->settled;
 }
 
+/* r grows with the ring (docs/design.md section 7): 2, 4, 8, 16, as soon as those who live
+ * are enough for Zave's proof with the longer list.  A steward's work. */
+static void lengthen(struct daemon *daemon, size_t up_count)
+{
+    const uint32_t longer = 2 * daemon->member.ring.successors;
+    struct hf_err err;
+
+    if (daemon->member.authority == NULL || longer > CHORD_SUCCESSORS_MAX ||
+        up_count < 2 * ((size_t)longer + 1))
+        return;
+    if (member_home_lengthen(&daemon->member, longer, &err) == HF_OK)
+        gossip_news(daemon->gossip);
+    else
+        hf_log(HF_LOG_ERROR, "ring", "r = %u: %s", longer, err.msg);
+}
+
 static void tell_members(struct daemon *daemon)
 {
     const struct roster *roster = daemon->member.roster;
     const size_t count = roster_count(roster);
     struct dht_member *members = hf_alloc_array(count, sizeof *members);
-    struct hf_id *up = hf_alloc_array(count, sizeof *up);
+    struct router_member *up = hf_alloc_array(count, sizeof *up);
+    const uint64_t unit = positions_unit(roster);
     size_t up_count = 0;
     size_t evicted = 0;
 
@@ -73,9 +91,12 @@ static void tell_members(struct daemon *daemon)
             evicted++;
         else if (hf_id_equal(node, &daemon->member.certificate.id) ||
                  links_is_up(daemon->links, node))
-            up[up_count++] = *node;
+            up[up_count++] = (struct router_member){
+                .node = *node, .positions = positions_of(roster_at(roster, i), unit)};
     }
     keeper_members(daemon->keeper, members, count);
+    lengthen(daemon, up_count);
+    router_successors_wanted(daemon->router, daemon->member.ring.successors);
     if (settled(daemon, up_count, count - evicted) &&
         !router_members(daemon->router, up, up_count))
         hf_log(HF_LOG_WARN, "router", "no memory for the members");

@@ -63,6 +63,15 @@ static enum hf_code load_ring(struct member_home *member, struct hf_err *err)
                : rc;
 }
 
+/* The roster carries the ring's parameters to those who have older ones. */
+static enum hf_code add_ring(struct member_home *member, struct hf_err *err)
+{
+    bool news;
+
+    return roster_add(member->roster, member->ring_bytes.b, member->ring_bytes.size, &news,
+                      err);
+}
+
 static enum hf_code load_membership(struct member_home *member, struct hf_err *err)
 {
     enum hf_code rc;
@@ -82,6 +91,8 @@ static enum hf_code load_membership(struct member_home *member, struct hf_err *e
                        IDENTITY_FILE);
     member->roster = roster_new(&member->ring.authority);
     if (member->roster == NULL) return hf_fail(err, HF_NO_MEMORY, "roster");
+    rc = add_ring(member, err);
+    if (rc != HF_OK) return rc;
     return roster_load(member->roster, member->files, member->state_fd, ROSTER_FILE, err);
 }
 
@@ -190,7 +201,8 @@ static enum hf_code make_ring(struct member_home *member, const char *host_name,
     if (rc != HF_OK) return rc;
     member->roster = roster_new(&member->ring.authority);
     if (member->roster == NULL) return hf_fail(err, HF_NO_MEMORY, "roster");
-    rc = member_home_steward(member, &steward, err);
+    rc = add_ring(member, err);
+    if (rc == HF_OK) rc = member_home_steward(member, &steward, err);
     if (rc == HF_OK) rc = steward_certify(&steward, &newcomer, now_s, &node, err);
     if (rc != HF_OK) return rc;
     member->certificate = roster_find(member->roster, &node)->certificate;
@@ -330,6 +342,40 @@ enum hf_code member_home_announce(struct member_home *member, const struct hf_id
     return rc == HF_OK ? roster_add(member->roster, bytes, n, &news, err) : rc;
 }
 
+enum hf_code member_home_lengthen(struct member_home *member, uint32_t successors,
+                                  struct hf_err *err)
+{
+    struct ring_parameters ring = member->ring;
+    uint8_t bytes[FACT_SIZE_MAX];
+    enum hf_code rc;
+    bool news;
+    size_t n;
+
+    if (member->authority == NULL)
+        return hf_fail(err, HF_DENIED, "this machine is not a steward of the ring");
+    ring.version++;
+    ring.successors = successors;
+    rc = ring_parameters_sign(&ring, authority_signer(member->authority), bytes, &n, err);
+    return rc == HF_OK ? roster_add(member->roster, bytes, n, &news, err) : rc;
+}
+
+/* Takes over newer parameters of the ring. */
+static enum hf_code save_ring(struct member_home *member, struct hf_err *err)
+{
+    struct fact_bytes newest;
+    struct ring_parameters ring;
+    const uint8_t *bytes = roster_ring(member->roster, &newest.size, &ring);
+    enum hf_code rc;
+
+    if (bytes == NULL || ring.version <= member->ring.version) return HF_OK;
+    memcpy(newest.b, bytes, newest.size);
+    rc = save_fact(member, RING_FILE, &newest, err);
+    if (rc != HF_OK) return rc;
+    member->ring_bytes = newest;
+    member->ring = ring;
+    return HF_OK;
+}
+
 enum hf_code member_home_save(struct member_home *member, struct hf_err *err)
 {
     const struct roster_member *self = roster_find(member->roster, &member->certificate.id);
@@ -338,6 +384,7 @@ enum hf_code member_home_save(struct member_home *member, struct hf_err *err)
     size_t n;
 
     rc = roster_save(member->roster, member->files, member->state_fd, ROSTER_FILE, err);
+    if (rc == HF_OK) rc = save_ring(member, err);
     if (rc != HF_OK || self == NULL ||
         self->certificate.serial <= member->certificate.serial)
         return rc;

@@ -189,6 +189,34 @@ static void a_renewed_certificate_is_kept(void **state)
     member_home_close(&member);
 }
 
+/* A longer list is signed by a steward, and kept by whoever hears of it. */
+static void a_longer_list_is_kept(void **state)
+{
+    const struct place *place = *state;
+    struct member_home member;
+    struct ring_parameters ring;
+    struct hf_err err;
+    size_t n;
+
+    create(place);
+    assert_int_equal(member_home_load(&place->homes[0], &member, &err), HF_OK);
+    assert_int_equal(member.ring.successors, 2);
+    assert_int_equal(member_home_lengthen(&member, 4, &err), HF_OK);
+    assert_int_equal(member.ring.successors, 2); /* until it is saved */
+    assert_int_equal(member_home_save(&member, &err), HF_OK);
+    assert_int_equal(member.ring.successors, 4);
+    member_home_close(&member);
+    assert_int_equal(member_home_load(&place->homes[0], &member, &err), HF_OK);
+    assert_int_equal(member.ring.version, 2);
+    assert_int_equal(member.ring.successors, 4);
+    assert_non_null(roster_ring(member.roster, &n, &ring));
+    assert_int_equal(ring.successors, 4);
+    authority_free(member.authority);
+    member.authority = NULL; /* as on a machine that is no steward */
+    assert_int_equal(member_home_lengthen(&member, 8, &err), HF_DENIED);
+    member_home_close(&member);
+}
+
 static void damaged_homes_are_noticed(void **state)
 {
     static const char *const names[] = {"certificate", "settings", "roster"};
@@ -290,7 +318,7 @@ static void serve_join(struct server *server, struct member_home *member, SSL *s
     if (server->of_another_ring) {
         struct hf_signer *stranger = world_signer(77);
 
-        hello.ring = world_ring(stranger, "evil");
+        hello.ring = world_ring(stranger, "evil", 1);
         hf_signer_free(stranger);
     }
     if (server->not_steward) {
@@ -507,15 +535,11 @@ static void a_wrong_code_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_created_ring_is_loaded),
-        TEST(a_second_ring_is_refused),
-        TEST(bad_arguments_make_nothing),
-        TEST(announcements_count_on),
-        TEST(a_renewed_certificate_is_kept),
-        TEST(damaged_homes_are_noticed),
-        TEST(a_machine_joins),
-        TEST(joining_again_is_the_same_member),
-        TEST(an_impostor_learns_nothing),
+        TEST(a_created_ring_is_loaded),         TEST(a_second_ring_is_refused),
+        TEST(bad_arguments_make_nothing),       TEST(announcements_count_on),
+        TEST(a_renewed_certificate_is_kept),    TEST(a_longer_list_is_kept),
+        TEST(damaged_homes_are_noticed),        TEST(a_machine_joins),
+        TEST(joining_again_is_the_same_member), TEST(an_impostor_learns_nothing),
         TEST(a_wrong_code_is_refused),
     };
 
