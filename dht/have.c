@@ -128,7 +128,9 @@ static void on_silent(struct dht_core *core, struct dht_op *op, uint32_t slot)
 {
     struct have *have = have_of(op);
 
-    if (have->asked[slot].attempts < DHT_ATTEMPTS_MAX && ask(core, have, slot)) return;
+    if (have->asked[slot].attempts < DHT_ATTEMPTS_MAX &&
+        !dht_core_doubts(core, &have->asked[slot].peer) && ask(core, have, slot))
+        return;
     doubt(have, &have->asked[slot]);
     have->pending--;
     pump(core, have);

@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "base/id.h"
+#include "dht/pace.h"
 #include "dht/rtt.h"
 
 #include <stdbool.h>
@@ -20,12 +21,18 @@ struct dht_member {
 
 enum dht_link { DHT_LINK_UNKNOWN, DHT_LINK_UP, DHT_LINK_DOWN };
 
-enum dht_class { DHT_SMALL, DHT_LARGE, DHT_CLASS_COUNT }; /* of requests, by their size */
+/* Of requests, by what travels: little, a fragment from the peer, or one to it. */
+enum dht_class { DHT_SMALL, DHT_INCOMING, DHT_OUTGOING, DHT_CLASS_COUNT };
 
 struct dht_peer {
     struct dht_member member;
     enum dht_link link;
     struct dht_rtt rtt[DHT_CLASS_COUNT];
+    struct dht_pace pace;  /* of its fragments */
+    size_t incoming_bytes; /* asked of it */
+    uint64_t fetched_ms;   /* when its last fragment came */
+    uint64_t heard_ms;     /* when anything last came from it */
+    bool doubted;          /* doubt.h */
 };
 
 struct dht_members {

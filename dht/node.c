@@ -48,6 +48,7 @@ void dht_node_free(struct dht_node *node)
 static void receive(struct dht_core *core, const struct hf_id *from,
                     const struct dht_message *message)
 {
+    dht_core_heard(core, from);
     if (dht_message_is_answer(message->kind))
         dht_core_answered(core, from, message);
     else
@@ -90,6 +91,8 @@ static void handle(struct dht_core *core, const struct dht_event *event)
     case DHT_LOOKUP_FAILED: dht_core_found(core, event->tag, NULL, 0); break;
     case DHT_PEER_UP: dht_core_peer_up(core, &event->peer); break;
     case DHT_PEER_DOWN: dht_core_peer_down(core, &event->peer); break;
+    case DHT_PEER_GIVES: dht_core_moved(core, &event->peer, DHT_INCOMING); break;
+    case DHT_PEER_TAKES: dht_core_moved(core, &event->peer, DHT_OUTGOING); break;
     case DHT_MEMBERS: set_members(core, event); break;
     case DHT_STORE_DONE: dht_holder_completed(core, event->tag, event->code, NULL); break;
     case DHT_LOADED:

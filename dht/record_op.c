@@ -96,7 +96,9 @@ static bool ask_again(struct dht_core *core, struct record_op *r, uint32_t slot)
 {
     struct copy *copy = &r->copies[slot];
 
-    if (copy->attempts < DHT_ATTEMPTS_MAX && ask(core, r, slot)) return true;
+    if (copy->attempts < DHT_ATTEMPTS_MAX && !dht_core_doubts(core, &copy->peer) &&
+        ask(core, r, slot))
+        return true;
     copy->state = COPY_FAILED;
     return false;
 }

@@ -133,7 +133,7 @@ static void a_new_roster_keeps_what_is_known(void **state)
     (void)state;
     members = ring(roster, 3);
     dht_members_find(&members, &twenty)->link = DHT_LINK_DOWN;
-    dht_rtt_add(&dht_members_find(&members, &twenty)->rtt[DHT_LARGE], 77);
+    dht_rtt_add(&dht_members_find(&members, &twenty)->rtt[DHT_INCOMING], 77);
     memcpy(more, roster, sizeof more);
     more[0].id = id_of(5);
     more[1].evicted = true;
@@ -142,8 +142,8 @@ static void a_new_roster_keeps_what_is_known(void **state)
     assert_int_equal(members.count, 3);
     assert_true(dht_members_find(&members, &twenty)->member.evicted);
     assert_int_equal(dht_members_find(&members, &twenty)->link, DHT_LINK_DOWN);
-    assert_int_equal(dht_rtt_expected(&dht_members_find(&members, &twenty)->rtt[DHT_LARGE]),
-                     77);
+    assert_int_equal(
+        dht_rtt_expected(&dht_members_find(&members, &twenty)->rtt[DHT_INCOMING]), 77);
     assert_false(dht_members_find(&members, &thirty)->member.evicted);
     assert_null(dht_members_find(&members, &roster[0].id));
     assert_int_equal(dht_members_set(&members, more, DHT_MEMBERS_MAX + 1, &err),
@@ -210,7 +210,8 @@ static void request_ids_are_never_used_twice(void **state)
     for (unsigned i = 0; i < DHT_REQUESTS_MAX; i++)
         assert_non_null(dht_requests_add(&requests));
     assert_null(dht_requests_add(&requests));
-    dht_requests_forget(&requests, NULL); /* all of them have no operation */
+    for (unsigned i = 0; i < DHT_REQUESTS_MAX; i++)
+        dht_requests_remove(&requests, &requests.places[i]);
     assert_int_equal(requests.top, 0);
     assert_int_equal(requests.free_count, DHT_REQUESTS_MAX);
     dht_requests_done(&requests);
