@@ -87,6 +87,7 @@ static void tell_members(struct daemon *daemon)
         const struct hf_id *node = &roster_at(roster, i)->certificate.id;
 
         describe(daemon, roster_at(roster, i), &members[i]);
+        members[i].positions = positions_of(roster_at(roster, i), unit);
         if (members[i].evicted)
             evicted++;
         else if (hf_id_equal(node, &daemon->member.certificate.id) ||

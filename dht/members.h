@@ -17,6 +17,7 @@ struct dht_member {
     struct hf_id site; /* hash of its site's label; zero: a site of its own */
     bool evicted;      /* its certificate is revoked: no holder, no source of answers */
     bool missing;      /* for longer than the repair wait: gets nothing new */
+    uint32_t positions; /* on the circle (chord/peer.h), 1..CHORD_POSITIONS_MAX; 0 is 1 */
 };
 
 enum dht_link { DHT_LINK_UNKNOWN, DHT_LINK_UP, DHT_LINK_DOWN };
@@ -35,9 +36,16 @@ struct dht_peer {
     bool doubted;          /* doubt.h */
 };
 
+struct dht_position {
+    struct hf_id position;
+    uint32_t peer; /* whose */
+};
+
 struct dht_members {
     struct dht_peer *peers; /* in ascending order of id */
     size_t count;
+    struct dht_position *circle; /* all their positions, ascending */
+    size_t circle_count;
 };
 
 /* Replaces the roster; links and speeds of those who stay are kept, duplicates dropped.
@@ -50,7 +58,14 @@ void dht_members_done(struct dht_members *members);
 /* NULL: not a member. */
 struct dht_peer *dht_members_find(const struct dht_members *members,
                                   const struct hf_id *id);
-/* Index of the first member at or after `key`, wrapping; 0 when there is none. */
-size_t dht_members_successor(const struct dht_members *members, const struct hf_id *key);
+
+/* Indices of the first `max` members that are not evicted, clockwise from key by their
+ * positions, each once; returns how many there are. */
+size_t dht_members_clockwise(const struct dht_members *members, const struct hf_id *key,
+                             uint32_t *peers, size_t max);
+
+/* The same by node id alone: an order that does not change with the space offered. */
+size_t dht_members_by_id(const struct dht_members *members, const struct hf_id *key,
+                         uint32_t *peers, size_t max);
 
 #endif

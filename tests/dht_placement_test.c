@@ -1,6 +1,7 @@
 /* dht/placement.h, members.h, rtt.h and request.h: the tables under the operations. */
 #include "test.h"
 
+#include "base/hash.h"
 #include "dht/placement.h"
 #include "dht/request.h"
 #include "dht/rtt.h"
@@ -86,6 +87,38 @@ static void candidates_go_clockwise_and_wrap(void **state)
     assert_int_equal(ids[0].b[0], 10);
     dht_members_done(&members);
     assert_int_equal(dht_candidates(&members, &key, NULL, 0, ids, 8), 0);
+}
+
+/* Members stand where their positions are, each counts once; records follow node ids. */
+static void positions_give_a_larger_share(void **state)
+{
+    struct dht_member roster[8] = {{.missing = false}};
+    struct dht_members members;
+    size_t first[8] = {0};
+
+    (void)state;
+    for (size_t i = 0; i < 8; i++)
+        roster[i].positions = i == 3 ? 32 : 4;
+    members = ring(roster, 8);
+    assert_int_equal(members.circle_count, 7 * 4 + 32);
+    for (size_t i = 0; i < 4000; i++) {
+        struct hf_id key;
+        uint32_t order[8];
+
+        hf_sha256(&i, sizeof i, &key);
+        assert_int_equal(dht_members_clockwise(&members, &key, order, 8), 8);
+        first[order[0]]++;
+        for (size_t a = 0; a < 8; a++) {
+            for (size_t b = 0; b < a; b++)
+                assert_int_not_equal(order[a], order[b]);
+        }
+        assert_int_equal(dht_members_by_id(&members, &key, order, 8), 8);
+        for (size_t a = 0; a < 8; a++)
+            assert_int_equal(order[a], (order[0] + a) % 8);
+    }
+    for (size_t i = 0; i < 8; i++)
+        if (i != 3) assert_true(first[3] > 2 * first[i]);
+    dht_members_done(&members);
 }
 
 static void sites_are_filled_up_to_their_share_first(void **state)
@@ -223,6 +256,7 @@ int main(void)
         cmocka_unit_test(redundancy_follows_the_roster),
         cmocka_unit_test(absent_for_long_and_evicted_do_not_count),
         cmocka_unit_test(candidates_go_clockwise_and_wrap),
+        cmocka_unit_test(positions_give_a_larger_share),
         cmocka_unit_test(sites_are_filled_up_to_their_share_first),
         cmocka_unit_test(a_new_roster_keeps_what_is_known),
         cmocka_unit_test(timeouts_follow_the_answers),
