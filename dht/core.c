@@ -38,9 +38,9 @@ static enum dht_class class_of(enum dht_message_kind kind)
 /* ---- requests ---- */
 
 /* Before the first fetch, storing tells how long a fragment takes. */
-static const struct dht_rtt *rtt_of(const struct dht_peer *member, enum dht_class class)
+static const struct hf_rtt *rtt_of(const struct dht_peer *member, enum dht_class class)
 {
-    static const struct dht_rtt unknown = {0};
+    static const struct hf_rtt unknown = {0};
 
     if (member == NULL) return &unknown;
     if (class == DHT_INCOMING && !member->rtt[class].known &&
@@ -57,8 +57,8 @@ static uint64_t later(uint64_t a, uint64_t b)
 uint64_t dht_core_expected_ms(const struct dht_core *core, const struct dht_peer *peer,
                               size_t bytes)
 {
-    const struct dht_rtt *small = &peer->rtt[DHT_SMALL];
-    const struct dht_rtt *latency = small->known ? small : &peer->rtt[DHT_INCOMING];
+    const struct hf_rtt *small = &peer->rtt[DHT_SMALL];
+    const struct hf_rtt *latency = small->known ? small : &peer->rtt[DHT_INCOMING];
 
     return (latency->known ? dht_rtt_expected(latency) : 0) +
            dht_pace_ms(&peer->pace, bytes + peer->incoming_bytes, core->now_ms);
@@ -75,7 +75,7 @@ bool dht_core_doubts(const struct dht_core *core, const struct hf_id *peer)
 static void set_deadlines(const struct dht_core *core, const struct dht_peer *member,
                           struct dht_request *request)
 {
-    const struct dht_rtt *rtt = rtt_of(member, request->class);
+    const struct hf_rtt *rtt = rtt_of(member, request->class);
     uint64_t late_ms = dht_rtt_late_ms(rtt);
     uint64_t silent_ms = dht_rtt_silent_ms(rtt);
 
@@ -233,7 +233,7 @@ void dht_core_warn(struct dht_core *core, enum dht_warning warning,
 static uint64_t busy_ms(const struct dht_core *core, const struct dht_peer *member,
                         const struct dht_request *asked)
 {
-    const struct dht_rtt *latency = &member->rtt[DHT_SMALL];
+    const struct hf_rtt *latency = &member->rtt[DHT_SMALL];
     uint64_t ms = core->now_ms - later(asked->sent_ms, member->fetched_ms);
 
     if (asked->sent_ms < member->fetched_ms || !latency->known) return ms;
@@ -245,7 +245,7 @@ static void learn(struct dht_core *core, struct dht_peer *member,
 {
     const uint64_t ms = core->now_ms - asked->sent_ms;
 
-    dht_rtt_add(&member->rtt[asked->class], ms);
+    hf_rtt_add(&member->rtt[asked->class], ms);
     if (asked->bytes == 0 || answer->code != HF_OK) return;
     dht_budget_learn(&core->budget, asked->bytes, ms, core->waiting_count > 0,
                      core->now_ms);
@@ -298,7 +298,7 @@ static void give_up(struct dht_core *core, struct dht_request *request)
         return;
     }
     if (member != NULL && member->link != DHT_LINK_DOWN && asked.waiting == NULL) {
-        dht_rtt_back_off(&member->rtt[asked.class]);
+        hf_rtt_back_off(&member->rtt[asked.class]);
         dht_doubt_unanswered(core, member, asked.sent_ms);
         if (asked.bytes > 0 && !member->doubted)
             dht_budget_learn(&core->budget, asked.bytes, core->now_ms - asked.sent_ms,

@@ -28,7 +28,7 @@ enum dht_class { DHT_SMALL, DHT_INCOMING, DHT_OUTGOING, DHT_CLASS_COUNT };
 struct dht_peer {
     struct dht_member member;
     enum dht_link link;
-    struct dht_rtt rtt[DHT_CLASS_COUNT];
+    struct hf_rtt rtt[DHT_CLASS_COUNT];
     struct dht_pace pace;  /* of its fragments */
     size_t incoming_bytes; /* asked of it */
     uint64_t fetched_ms;   /* when its last fragment came */

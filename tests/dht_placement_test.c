@@ -166,7 +166,7 @@ static void a_new_roster_keeps_what_is_known(void **state)
     (void)state;
     members = ring(roster, 3);
     dht_members_find(&members, &twenty)->link = DHT_LINK_DOWN;
-    dht_rtt_add(&dht_members_find(&members, &twenty)->rtt[DHT_INCOMING], 77);
+    hf_rtt_add(&dht_members_find(&members, &twenty)->rtt[DHT_INCOMING], 77);
     memcpy(more, roster, sizeof more);
     more[0].id = id_of(5);
     more[1].evicted = true;
@@ -187,29 +187,29 @@ static void a_new_roster_keeps_what_is_known(void **state)
 
 static void timeouts_follow_the_answers(void **state)
 {
-    struct dht_rtt rtt = {0};
+    struct hf_rtt rtt = {0};
     uint32_t late;
 
     (void)state;
     assert_int_equal(dht_rtt_late_ms(&rtt), DHT_RTO_FIRST_MS);
     for (unsigned i = 0; i < 50; i++)
-        dht_rtt_add(&rtt, 200);
+        hf_rtt_add(&rtt, 200);
     assert_in_range(dht_rtt_expected(&rtt), 198, 202);
     late = dht_rtt_late_ms(&rtt);
     assert_in_range(late, 200, 230); /* steady: little slack */
     for (unsigned i = 0; i < 50; i++)
-        dht_rtt_add(&rtt, i % 2 ? 100 : 300);
+        hf_rtt_add(&rtt, i % 2 ? 100 : 300);
     assert_in_range(dht_rtt_late_ms(&rtt), 400, 800); /* the same mean, but it varies */
-    dht_rtt_back_off(&rtt);
+    hf_rtt_back_off(&rtt);
     assert_true(dht_rtt_late_ms(&rtt) > 2 * late);
     for (unsigned i = 0; i < 100; i++)
-        dht_rtt_back_off(&rtt);
+        hf_rtt_back_off(&rtt);
     assert_in_range(dht_rtt_late_ms(&rtt), 2 * late, DHT_RTO_MAX_MS);
     assert_in_range(dht_rtt_silent_ms(&rtt), DHT_SILENCE_MIN_MS, DHT_SILENCE_MAX_MS);
-    dht_rtt_add(&rtt, UINT64_MAX);
+    hf_rtt_add(&rtt, UINT64_MAX);
     assert_in_range(dht_rtt_late_ms(&rtt), DHT_RTO_MIN_MS, DHT_RTO_MAX_MS);
-    rtt = (struct dht_rtt){0};
-    dht_rtt_add(&rtt, 0);
+    rtt = (struct hf_rtt){0};
+    hf_rtt_add(&rtt, 0);
     assert_int_equal(dht_rtt_late_ms(&rtt), DHT_RTO_MIN_MS);
 }
 
