@@ -201,6 +201,21 @@ static json_t *describe_routing(const struct daemon *daemon)
     return routing;
 }
 
+/* NULL of JSON: no limit. */
+static json_t *rate_of(uint64_t rate)
+{
+    return rate == 0 ? json_null() : json_integer((json_int_t)rate);
+}
+
+static json_t *describe_traffic(const struct daemon *daemon)
+{
+    const struct links_traffic traffic = links_traffic(daemon->links);
+
+    return json_pack("{s:I,s:I,s:o,s:o}", "sent_bytes", (json_int_t)traffic.sent,
+                     "received_bytes", (json_int_t)traffic.received, "limit_upload",
+                     rate_of(traffic.upload), "limit_download", rate_of(traffic.download));
+}
+
 static json_t *status(const struct daemon *daemon)
 {
     const struct member_home *member = &daemon->member;
@@ -208,15 +223,15 @@ static json_t *status(const struct daemon *daemon)
     const struct dht_redundancy now = keeper_redundancy(daemon->keeper, override);
     char id[HF_ID_HEX_SIZE];
 
-    return json_pack("{s:s,s:s,s:s,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:o}", "ring",
-                     member->ring.name, "id", hf_id_hex(&member->certificate.id, id),
-                     "name", member->certificate.name, "steward", member->authority != NULL,
-                     "members", (json_int_t)count_members(member->roster), "up",
-                     (json_int_t)daemon_up_count(daemon), "k", (json_int_t)now.k, "n",
-                     (json_int_t)now.n, "given_bytes",
-                     (json_int_t)keeper_stored_bytes(daemon->keeper), "space_bytes",
-                     (json_int_t)member->settings.space_bytes, "store_complete",
-                     daemon->store_complete, "routing", describe_routing(daemon));
+    return json_pack(
+        "{s:s,s:s,s:s,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:o,s:o}", "ring", member->ring.name,
+        "id", hf_id_hex(&member->certificate.id, id), "name", member->certificate.name,
+        "steward", member->authority != NULL, "members",
+        (json_int_t)count_members(member->roster), "up",
+        (json_int_t)daemon_up_count(daemon), "k", (json_int_t)now.k, "n", (json_int_t)now.n,
+        "given_bytes", (json_int_t)keeper_stored_bytes(daemon->keeper), "space_bytes",
+        (json_int_t)member->settings.space_bytes, "store_complete", daemon->store_complete,
+        "routing", describe_routing(daemon), "traffic", describe_traffic(daemon));
 }
 
 json_t *admin_answer(void *arg, const char *verb, const json_t *arguments,

@@ -21,6 +21,7 @@ void conn_free(struct conn *conn)
     while (*at != conn)
         at = &(*at)->next;
     *at = conn->next;
+    throttle_forget(conn);
     if (is_stranger(conn)) conn->links->strangers--;
     if (conn->peer != NULL && conn->peer->up == conn) conn->peer->up = NULL;
     if (conn->peer != NULL && conn->peer->opening == conn) conn->peer->opening = NULL;
@@ -89,10 +90,12 @@ static void adopt(struct conn *conn)
     if (links->paused) link_pause(conn->link, true);
     if (old != NULL && !better(conn, old)) {
         retire(conn);
+        throttle_adopt(conn);
         return;
     }
     if (old != NULL) retire(old);
     conn->state = CONN_UP;
+    throttle_adopt(conn);
     peer->up = conn;
     peer_flush(peer);
     if (old != NULL && !again) return;
@@ -248,9 +251,19 @@ void conn_send(struct conn *conn, const uint8_t *header, size_t n,
                struct hf_buffer *payload)
 {
     const size_t size = n + (payload != NULL ? payload->size : 0);
+    enum link_kind kind;
+    const uint8_t *body;
+    size_t body_size;
 
-    if (link_queued(conn->link) + size <= LINK_QUEUE_MAX)
-        link_send(conn->link, header, n, payload);
+    if (link_queued(conn->link) + size > LINK_QUEUE_MAX) return;
+    if (payload != NULL && payload->size > LINK_BULK_MIN &&
+        link_header_get(header, n, &kind, &body, &body_size) && kind == LINK_DHT) {
+        link_send(conn->link, LINK_BULK, header, n, payload);
+        throttle_bulk(conn->links);
+        return;
+    }
+    link_send(conn->link, LINK_PROMPT, header, n, payload);
+    throttle_prompt(conn, size);
 }
 
 void conn_hello(struct conn *conn)
@@ -280,6 +293,11 @@ static bool on_frame(void *arg, enum link_kind kind, const uint8_t *body, size_t
     return conn_frame(arg, kind, body, n, payload);
 }
 
+static void on_received(void *arg, uint64_t bytes)
+{
+    throttle_received(arg, bytes);
+}
+
 static void on_closed(void *arg, const char *why)
 {
     conn_lost(arg, why);
@@ -298,6 +316,7 @@ struct conn *conn_new(struct links *links, int fd, const struct sockaddr *addres
                                        .patience_ms = LINK_HELLO_MS,
                                        .open = on_open,
                                        .frame = on_frame,
+                                       .received = on_received,
                                        .closed = on_closed,
                                        .arg = conn};
 

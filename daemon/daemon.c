@@ -150,6 +150,13 @@ static void on_down(void *arg, const struct hf_id *node)
     event_active(daemon->members, EV_TIMEOUT, 0);
 }
 
+static void on_moved(void *arg, const struct hf_id *node, bool came)
+{
+    struct daemon *daemon = arg;
+
+    keeper_moved(daemon->keeper, node, came);
+}
+
 static void on_learnt(void *arg)
 {
     struct daemon *daemon = arg;
@@ -214,10 +221,62 @@ static void on_busy(void *arg, bool busy)
     links_pause(daemon->links, busy);
 }
 
+/* ---- limits ---- */
+
+static void apply_limits(struct daemon *daemon)
+{
+    const uint32_t minute = limits_minute(hf_clock_realtime_ns() / 1000000000);
+    const uint64_t upload = hf_rates_at(&daemon->limits.upload, minute);
+    const uint64_t download = hf_rates_at(&daemon->limits.download, minute);
+    const struct links_traffic now = links_traffic(daemon->links);
+
+    if (upload == now.upload && download == now.download) return;
+    hf_log(HF_LOG_INFO, "links",
+           "limits from now on (bytes a second, 0 is none): up %llu, down %llu",
+           (unsigned long long)upload, (unsigned long long)download);
+    links_limit(daemon->links, upload, download);
+}
+
+/* With each minute of the clock. */
+static void on_minute(evutil_socket_t fd, short what, void *arg)
+{
+    struct daemon *daemon = arg;
+    const int64_t now_s = hf_clock_realtime_ns() / 1000000000;
+    const struct timeval wait = {.tv_sec = 60 - now_s % 60};
+
+    (void)fd;
+    (void)what;
+    apply_limits(daemon);
+    (void)event_add(daemon->minute, &wait);
+}
+
+static enum hf_code load_conf(const struct daemon *daemon, struct hf_conf **conf,
+                              struct hf_err *err)
+{
+    char path[HF_PATH_MAX];
+    const enum hf_code rc = hf_path_join(daemon->home.config, "holdfast.conf", path, err);
+
+    return rc == HF_OK ? hf_conf_load(path, NULL, conf, err) : rc;
+}
+
+void daemon_reload(struct daemon *daemon)
+{
+    struct hf_conf *conf = NULL;
+    struct hf_err err;
+    enum hf_code rc = load_conf(daemon, &conf, &err);
+
+    if (rc == HF_OK) rc = limits_load(conf, &daemon->limits, &err);
+    hf_conf_free(conf);
+    if (rc == HF_OK)
+        apply_limits(daemon);
+    else
+        hf_log(HF_LOG_WARN, "daemon", "the limits stay as they were: %s", err.msg);
+}
+
 /* ---- opening ---- */
 
-/* What holdfast.conf and the environment say instead of what the node was made with:
- * [ring] listen, advertise. */
+/* What holdfast.conf and the environment say beside, or instead of, what the node was made
+ * with: [ring] listen, advertise, and the limits. */
 static enum hf_code override_settings(struct daemon *daemon, struct hf_err *err)
 {
     struct member_settings *settings = &daemon->member.settings;
@@ -226,16 +285,16 @@ static enum hf_code override_settings(struct daemon *daemon, struct hf_err *err)
                                      .site = settings->site,
                                      .space_bytes = settings->space_bytes,
                                      .now_s = hf_clock_realtime_ns() / 1000000000};
-    char path[HF_PATH_MAX];
     char host[NAME_SIZE];
     struct member_settings wanted;
     struct hf_conf *conf = NULL;
     const char *listen;
     const char *advertise;
-    enum hf_code rc = hf_path_join(daemon->home.config, "holdfast.conf", path, err);
+    enum hf_code rc = load_conf(daemon, &conf, err);
 
-    if (rc == HF_OK) rc = hf_conf_load(path, NULL, &conf, err);
     if (rc != HF_OK) return rc;
+    rc = limits_load(conf, &daemon->limits, err);
+    if (rc != HF_OK) goto out;
     listen = hf_conf_get(conf, "ring", "listen");
     advertise = hf_conf_get(conf, "ring", "advertise");
     if (listen != NULL || advertise != NULL) {
@@ -249,6 +308,7 @@ static enum hf_code override_settings(struct daemon *daemon, struct hf_err *err)
         if (rc == HF_OK) rc = settings_from(&options, host, &wanted, err);
         if (rc == HF_OK) *settings = wanted;
     }
+out:
     hf_conf_free(conf);
     return rc;
 }
@@ -328,6 +388,7 @@ static enum hf_code open_links(struct daemon *daemon, struct hf_err *err)
     const struct links_events events = {.frame = on_frame,
                                         .up = on_up,
                                         .down = on_down,
+                                        .moved = on_moved,
                                         .learnt = on_learnt,
                                         .join = on_join,
                                         .arg = daemon};
@@ -405,12 +466,14 @@ enum hf_code daemon_open(struct daemon *daemon, const char *home_option, struct 
     if (daemon->loop == NULL) return hf_fail(err, HF_NO_MEMORY, "no event loop");
     daemon->members = evtimer_new(loop_base(daemon->loop), on_members, daemon);
     daemon->stopping = evtimer_new(loop_base(daemon->loop), on_stopping, daemon);
-    if (daemon->members == NULL || daemon->stopping == NULL)
+    daemon->minute = evtimer_new(loop_base(daemon->loop), on_minute, daemon);
+    if (daemon->members == NULL || daemon->stopping == NULL || daemon->minute == NULL)
         return hf_fail(err, HF_NO_MEMORY, "no memory for timers");
     rc = open_keeping(daemon, err);
     if (rc == HF_OK) rc = open_links(daemon, err);
     if (rc == HF_OK) rc = open_server(daemon, err);
     if (rc == HF_OK) event_active(daemon->members, EV_TIMEOUT, 0);
+    if (rc == HF_OK) event_active(daemon->minute, EV_TIMEOUT, 0);
     return rc;
 }
 
@@ -423,6 +486,7 @@ void daemon_close(struct daemon *daemon)
     router_free(daemon->router);
     if (daemon->members != NULL) event_free(daemon->members);
     if (daemon->stopping != NULL) event_free(daemon->stopping);
+    if (daemon->minute != NULL) event_free(daemon->minute);
     loop_free(daemon->loop);
     segment_log_close(daemon->log);
     member_home_close(&daemon->member);

@@ -270,6 +270,14 @@ void keeper_down(struct keeper *keeper, const struct hf_id *node)
     step(keeper, &event);
 }
 
+void keeper_moved(struct keeper *keeper, const struct hf_id *node, bool came)
+{
+    struct dht_event event = {.kind = came ? DHT_PEER_GIVES : DHT_PEER_TAKES,
+                              .peer = *node};
+
+    step(keeper, &event);
+}
+
 void keeper_found(struct keeper *keeper, uint64_t tag, const struct hf_id *nodes,
                   size_t count)
 {

@@ -57,6 +57,8 @@ bool keeper_frame(struct keeper *keeper, const struct hf_id *node, const uint8_t
                   size_t n, struct hf_buffer *payload);
 void keeper_up(struct keeper *keeper, const struct hf_id *node);
 void keeper_down(struct keeper *keeper, const struct hf_id *node);
+/* A part of something large came from it, or went to it. */
+void keeper_moved(struct keeper *keeper, const struct hf_id *node, bool came);
 /* From the router; count = 0: the lookup failed. */
 void keeper_found(struct keeper *keeper, uint64_t tag, const struct hf_id *nodes,
                   size_t count);

@@ -17,39 +17,75 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define SINGLE_MAX ((size_t)256 << 10) /* bytes of one read or write */
-#define SLICE_SIZE                                                                \
-    ((size_t)64 << 10)         /* of a payload: written as a whole or not yet, so \
-                                  that progress shows on slow lines */
-#define USER_TIMEOUT_MS 30000u /* for the other end's kernel to acknowledge */
+#define SINGLE_MAX      ((size_t)256 << 10) /* bytes of one read or write */
+#define FILL_MIN        ((size_t)128 << 10) /* below: more bulk is put on the line ... */
+#define FILL_MAX        ((size_t)256 << 10) /* ... up to this: prompt frames wait for no more */
+#define UNSENT_MAX      (128 << 10) /* bytes that the kernel holds back and has not sent */
+#define USER_TIMEOUT_MS 30000u      /* for the other end's kernel to acknowledge */
+#define WINDOW_SMALL    (64 << 10)  /* of a link whose reading is limited */
+#define WINDOW_MAX      (1 << 30)
+#define TLS_COST        32u /* bytes of a record beside what is in it */
+
+/* What is arriving of a frame. */
+struct arrival {
+    uint32_t header_size, payload_size;
+    uint8_t *header;           /* LINK_HEADER_MAX at most */
+    struct hf_buffer *payload; /* from when the header is whole */
+    size_t have;               /* of the payload */
+};
+
+/* A frame of bulk on its way out. */
+struct bulk {
+    struct bulk *next;
+    struct hf_buffer *payload;
+    size_t at; /* so much of the payload is out */
+    size_t n;
+    bool begun; /* its header is out */
+    uint8_t header[];
+};
 
 struct link {
     struct link_config config;
     struct bufferevent *events;
     struct event *patience; /* armed until settled, and while a frame is incomplete */
-    bool open, settled, paused, closed;
+    bool open, settled, paused, held, closed;
     bool calling, freed; /* link_free from inside a callback waits for its return */
     uint64_t active_ms;
     char address[LINK_ADDRESS_SIZE];
 
-    /* The frame that is arriving. */
-    bool begun; /* its sizes are known */
-    uint32_t header_size, payload_size;
-    struct hf_buffer *payload; /* from when the header is whole or the payload begins */
-    size_t payload_have;
-    uint8_t *header; /* LINK_HEADER_MAX at most, as long as the payload arrives */
+    /* What arrives. */
+    bool begun; /* the sizes of the next piece are known */
+    enum link_piece piece;
+    uint32_t part_left;  /* of a part */
+    struct arrival now;  /* the frame that comes as a whole, or its header */
+    struct arrival slow; /* the one that comes in parts; header NULL: none */
+    uint64_t counted;    /* bytes that config.received was told of */
+
+    /* What goes out after all else. */
+    struct bulk *first, **last;
+    size_t bulk_bytes;
+    struct link_meter meter;
+    struct link_bytes moved;
 };
 
 /* ---- the end ---- */
 
-static void forget_frame(struct link *link)
+static void forget_arrival(struct arrival *arrival)
 {
-    hf_buffer_unref(link->payload);
-    free(link->header);
-    link->payload = NULL;
-    link->header = NULL;
-    link->begun = false;
-    link->payload_have = 0;
+    hf_buffer_unref(arrival->payload);
+    free(arrival->header);
+    *arrival = (struct arrival){0};
+}
+
+static void forget_bulk(struct link *link)
+{
+    while (link->first != NULL) {
+        struct bulk *bulk = link->first;
+
+        link->first = bulk->next;
+        hf_buffer_unref(bulk->payload);
+        free(bulk);
+    }
 }
 
 void link_free(struct link *link)
@@ -59,7 +95,9 @@ void link_free(struct link *link)
         link->freed = true;
         return;
     }
-    forget_frame(link);
+    forget_arrival(&link->now);
+    forget_arrival(&link->slow);
+    forget_bulk(link);
     if (link->events != NULL) bufferevent_free(link->events);
     if (link->patience != NULL) event_free(link->patience);
     free(link);
@@ -90,13 +128,14 @@ static void close_link(struct link *link, const char *why)
 
 static void wait_from_now(struct link *link)
 {
-    const struct timeval patience = {(time_t)(link->config.patience_ms / 1000),
-                                     (suseconds_t)(link->config.patience_ms % 1000) * 1000};
+    const uint64_t wait_ms = (uint64_t)link->config.patience_ms + link->meter.slack_ms;
+    const struct timeval patience = {(time_t)(wait_ms / 1000),
+                                     (suseconds_t)(wait_ms % 1000) * 1000};
 
     (void)event_add(link->patience, &patience);
 }
 
-/* A settled link waits for the rest of a frame only, and only while it reads. */
+/* A settled link waits for the rest of a piece only, and only while it reads. */
 static void judge_patience(struct link *link)
 {
     if (!link->settled) return;
@@ -123,69 +162,122 @@ static void on_patience(evutil_socket_t fd, short what, void *arg)
 
 /* ---- reading ---- */
 
-enum progress { MORE_WANTED, FRAME_WHOLE, FRAME_BAD, NO_MEMORY };
+enum progress { MORE_WANTED, PIECE_WHOLE, FRAME_WHOLE, FRAME_BAD, NO_MEMORY };
 
-static enum progress begin_frame(struct link *link, struct evbuffer *input)
+/* The sizes of a piece: may it come now? */
+static enum progress begin_piece(struct link *link, struct evbuffer *input)
 {
+    struct arrival *now = &link->now;
     uint8_t sizes[LINK_SIZES_SIZE];
 
     if (evbuffer_get_length(input) < sizeof sizes) return MORE_WANTED;
     (void)evbuffer_remove(input, sizes, sizeof sizes);
-    if (!link_sizes_get(sizes, &link->header_size, &link->payload_size)) return FRAME_BAD;
+    if (!link_piece_get(sizes, &link->piece, &now->header_size, &now->payload_size))
+        return FRAME_BAD;
+    if (now->payload_size > 0 && link->piece != LINK_FRAME && !link->settled)
+        return FRAME_BAD;
+    if (link->piece == LINK_FRAME_IN_PARTS && link->slow.header != NULL) return FRAME_BAD;
+    if (link->piece == LINK_PART) {
+        if (link->slow.header == NULL ||
+            now->payload_size > link->slow.payload_size - link->slow.have)
+            return FRAME_BAD;
+        link->part_left = now->payload_size;
+    }
     link->begun = true;
     return FRAME_WHOLE;
 }
 
-/* Takes what has come of the frame; it is allocated only when its header is there. */
+/* Up to `most` bytes of the payload; how many. */
+static size_t take_payload(struct arrival *arrival, struct evbuffer *input, size_t most)
+{
+    const size_t left = arrival->payload_size - arrival->have;
+    const int got = evbuffer_remove(input, arrival->payload->b + arrival->have,
+                                    most < left ? most : left);
+
+    if (got <= 0) return 0;
+    arrival->have += (size_t)got;
+    return (size_t)got;
+}
+
+/* Memory is taken only when the header is there. */
+static enum progress take_header(struct link *link, struct evbuffer *input)
+{
+    struct arrival *now = &link->now;
+
+    if (evbuffer_get_length(input) < now->header_size) return MORE_WANTED;
+    if (now->payload_size > 0 && !link->settled) return FRAME_BAD;
+    now->header = malloc(now->header_size);
+    if (now->payload_size > 0) now->payload = hf_buffer_new(now->payload_size);
+    if (now->header == NULL || (now->payload_size > 0 && now->payload == NULL))
+        return NO_MEMORY;
+    (void)evbuffer_remove(input, now->header, now->header_size);
+    return FRAME_WHOLE;
+}
+
+static enum progress take_part(struct link *link, struct evbuffer *input)
+{
+    struct arrival *slow = &link->slow;
+    const size_t got = take_payload(slow, input, link->part_left);
+
+    link->part_left -= (uint32_t)got;
+    link->moved.received += got;
+    if (link->part_left > 0) return MORE_WANTED;
+    link->begun = false;
+    if (slow->have < slow->payload_size) return PIECE_WHOLE;
+    link->now = *slow;
+    *slow = (struct arrival){0};
+    return FRAME_WHOLE;
+}
+
+/* Takes what has come; a whole frame is in link->now. */
 static enum progress take_frame(struct link *link, struct evbuffer *input)
 {
-    int got;
+    struct arrival *now = &link->now;
+    enum progress progress = FRAME_WHOLE;
 
-    if (!link->begun) {
-        enum progress begun = begin_frame(link, input);
-
-        if (begun != FRAME_WHOLE) return begun;
+    if (!link->begun) progress = begin_piece(link, input);
+    if (progress != FRAME_WHOLE) return progress;
+    if (link->piece == LINK_PART) return take_part(link, input);
+    if (now->header == NULL) progress = take_header(link, input);
+    if (progress != FRAME_WHOLE) return progress;
+    if (link->piece == LINK_FRAME_IN_PARTS) {
+        link->slow = *now;
+        *now = (struct arrival){0};
+        link->begun = false;
+        return PIECE_WHOLE;
     }
-    if (link->header == NULL) {
-        if (evbuffer_get_length(input) < link->header_size) return MORE_WANTED;
-        link->header = malloc(link->header_size);
-        if (link->header == NULL) return NO_MEMORY;
-        (void)evbuffer_remove(input, link->header, link->header_size);
-    }
-    if (link->payload_size == 0) return FRAME_WHOLE;
-    if (link->payload == NULL) {
-        if (!link->settled && link->payload_size > 0) return FRAME_BAD;
-        link->payload = hf_buffer_new(link->payload_size);
-        if (link->payload == NULL) return NO_MEMORY;
-    }
-    got = evbuffer_remove(input, link->payload->b + link->payload_have,
-                          link->payload_size - link->payload_have);
-    if (got > 0) link->payload_have += (size_t)got;
-    return link->payload_have == link->payload_size ? FRAME_WHOLE : MORE_WANTED;
+    if (now->payload_size > 0) (void)take_payload(now, input, SIZE_MAX);
+    if (now->have < now->payload_size) return MORE_WANTED;
+    link->begun = false;
+    return FRAME_WHOLE;
 }
 
 /* False: the link is gone, or closed. */
 static bool deliver(struct link *link)
 {
-    struct hf_buffer *payload = link->payload;
-    uint8_t *header = link->header;
+    struct arrival frame = link->now;
     enum link_kind kind;
     const uint8_t *body;
     size_t n;
-    bool good = link_header_get(header, link->header_size, &kind, &body, &n);
+    bool good = link_header_get(frame.header, frame.header_size, &kind, &body, &n);
 
-    link->payload = NULL;
-    link->header = NULL;
-    forget_frame(link);
+    link->now = (struct arrival){0};
     if (good) {
         link->calling = true;
-        good = link->config.frame(link->config.arg, kind, body, n, payload);
+        good = link->config.frame(link->config.arg, kind, body, n, frame.payload);
     }
-    free(header);
-    hf_buffer_unref(payload);
+    forget_arrival(&frame);
     if (!survives(link)) return false;
     if (!good) close_link(link, "a message that it may not send, or malformed");
     return good;
+}
+
+static void count_received(struct link *link)
+{
+    const uint64_t received = link_bytes(link).received;
+
+    link->config.received(link->config.arg, received - link->counted);
+    link->counted = received;
 }
 
 static void on_read(struct bufferevent *events, void *arg)
@@ -194,11 +286,13 @@ static void on_read(struct bufferevent *events, void *arg)
     struct evbuffer *input = bufferevent_get_input(events);
 
     link->active_ms = loop_now_ms();
+    count_received(link);
     while (!link->paused && !link->closed) {
         switch (take_frame(link, input)) {
         case MORE_WANTED: judge_patience(link); return;
         case FRAME_BAD: close_link(link, "a frame beyond the limits"); return;
         case NO_MEMORY: close_link(link, "no memory for its frame"); return;
+        case PIECE_WHOLE: break;
         case FRAME_WHOLE:
             if (!deliver(link)) return;
         }
@@ -206,19 +300,32 @@ static void on_read(struct bufferevent *events, void *arg)
     judge_patience(link);
 }
 
+static void set_reading(struct link *link)
+{
+    if (link->paused || link->held)
+        (void)bufferevent_disable(link->events, EV_READ);
+    else
+        (void)bufferevent_enable(link->events, EV_READ);
+}
+
 void link_pause(struct link *link, bool paused)
 {
     if (paused == link->paused) return;
     link->paused = paused;
-    if (paused) {
-        (void)bufferevent_disable(link->events, EV_READ);
-    } else {
+    set_reading(link);
+    if (!paused) {
         link->active_ms = loop_now_ms();
-        (void)bufferevent_enable(link->events, EV_READ);
         bufferevent_trigger(link->events, EV_READ,
                             BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
     }
     judge_patience(link);
+}
+
+void link_hold(struct link *link, bool held)
+{
+    if (held == link->held || link->closed) return;
+    link->held = held;
+    set_reading(link);
 }
 
 /* ---- writing ---- */
@@ -230,32 +337,149 @@ static void release(const void *bytes, size_t n, void *arg)
     hf_buffer_unref(arg);
 }
 
-void link_send(struct link *link, const uint8_t *header, size_t n,
-               struct hf_buffer *payload)
+/* A stream with a hole in it serves nobody: without memory the process ends. */
+static void put(struct link *link, const void *bytes, size_t n)
+{
+    if (evbuffer_add(bufferevent_get_output(link->events), bytes, n) != 0) abort();
+}
+
+static void put_sizes(struct link *link, enum link_piece piece, size_t header_size,
+                      size_t payload_size)
+{
+    uint8_t sizes[LINK_SIZES_SIZE];
+
+    link_piece_put(sizes, piece, (uint32_t)header_size, (uint32_t)payload_size);
+    put(link, sizes, sizeof sizes);
+}
+
+/* A slice is written as a whole or not yet. */
+static void put_slice(struct link *link, struct hf_buffer *payload, size_t at, size_t n)
 {
     struct evbuffer *output = bufferevent_get_output(link->events);
-    uint8_t sizes[LINK_SIZES_SIZE];
-    const size_t payload_size = payload != NULL ? payload->size : 0;
+
+    (void)hf_buffer_ref(payload);
+    if (evbuffer_add_reference(output, payload->b + at, n, release, payload) != 0) abort();
+}
+
+static size_t lesser(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The next part of the first frame of bulk, with its header before the first; how much. */
+static size_t put_part(struct link *link)
+{
+    struct bulk *bulk = link->first;
+    const size_t size = bulk->payload->size;
+    const size_t most = link->meter.part > 0 ? link->meter.part : LINK_PART_MAX;
+    const size_t n = lesser(size - bulk->at, most);
+    size_t cost = LINK_SIZES_SIZE + n + 2 * TLS_COST;
+
+    if (!bulk->begun) {
+        put_sizes(link, LINK_FRAME_IN_PARTS, bulk->n, size);
+        put(link, bulk->header, bulk->n);
+        bulk->begun = true;
+        cost += LINK_SIZES_SIZE + bulk->n;
+    }
+    put_sizes(link, LINK_PART, 0, n);
+    put_slice(link, bulk->payload, bulk->at, n);
+    bulk->at += n;
+    link->bulk_bytes -= n;
+    link->moved.sent += n;
+    if (bulk->at < size) return cost;
+    link->first = bulk->next;
+    if (link->first == NULL) link->last = &link->first;
+    hf_buffer_unref(bulk->payload);
+    free(bulk);
+    return cost;
+}
+
+/* Keeps the line busy, and no more than that. */
+static void fill_line(struct link *link)
+{
+    const struct evbuffer *output = bufferevent_get_output(link->events);
+
+    if (link->meter.part > 0 || link->closed || evbuffer_get_length(output) >= FILL_MIN)
+        return;
+    while (link->first != NULL && evbuffer_get_length(output) < FILL_MAX)
+        (void)put_part(link);
+}
+
+static void on_write(struct bufferevent *events, void *arg)
+{
+    (void)events;
+    fill_line(arg);
+}
+
+static void add_bulk(struct link *link, const uint8_t *header, size_t n,
+                     struct hf_buffer *payload)
+{
+    struct bulk *bulk = malloc(sizeof *bulk + n);
+
+    if (bulk == NULL) return; /* lost: the protocols have timeouts */
+    *bulk = (struct bulk){.payload = hf_buffer_ref(payload), .n = n};
+    memcpy(bulk->header, header, n);
+    *link->last = bulk;
+    link->last = &bulk->next;
+    link->bulk_bytes += payload->size;
+    fill_line(link);
+}
+
+void link_send(struct link *link, enum link_lane lane, const uint8_t *header, size_t n,
+               struct hf_buffer *payload)
+{
+    const size_t size = payload != NULL ? payload->size : 0;
 
     if (link->closed) return;
-    link_sizes_put(sizes, (uint32_t)n, (uint32_t)payload_size);
-    if (evbuffer_expand(output, sizeof sizes + n) != 0 ||
-        evbuffer_add(output, sizes, sizeof sizes) != 0 ||
-        evbuffer_add(output, header, n) != 0)
-        abort(); /* a stream with a hole in it serves nobody */
-    for (size_t at = 0; at < payload_size; at += SLICE_SIZE) {
-        const size_t slice =
-            payload_size - at < SLICE_SIZE ? payload_size - at : SLICE_SIZE;
-
-        (void)hf_buffer_ref(payload);
-        if (evbuffer_add_reference(output, payload->b + at, slice, release, payload) != 0)
-            abort();
+    if (lane == LINK_BULK && size > 0) {
+        add_bulk(link, header, n, payload);
+        return;
     }
+    put_sizes(link, LINK_FRAME, n, size);
+    put(link, header, n);
+    for (size_t at = 0; at < size; at += LINK_PART_MAX)
+        put_slice(link, payload, at, lesser(size - at, LINK_PART_MAX));
 }
 
 size_t link_queued(const struct link *link)
 {
-    return evbuffer_get_length(bufferevent_get_output(link->events));
+    return evbuffer_get_length(bufferevent_get_output(link->events)) + link->bulk_bytes;
+}
+
+/* What the other end may send before any of it is read. */
+static void set_window(struct link *link, int bytes)
+{
+    (void)setsockopt(bufferevent_getfd(link->events), IPPROTO_TCP, TCP_WINDOW_CLAMP, &bytes,
+                     sizeof bytes);
+}
+
+void link_meter(struct link *link, const struct link_meter *meter)
+{
+    const bool was_read = link->meter.read > 0;
+
+    if (link->closed) return;
+    link->meter = *meter;
+    if (meter->read > 0) {
+        (void)bufferevent_set_max_single_read(link->events, meter->read);
+        set_window(link, WINDOW_SMALL);
+    } else if (was_read) {
+        (void)bufferevent_set_max_single_read(link->events, SINGLE_MAX);
+        set_window(link, WINDOW_MAX);
+    }
+    fill_line(link);
+}
+
+bool link_has_bulk(const struct link *link)
+{
+    return link->first != NULL && !link->closed;
+}
+
+size_t link_push(struct link *link)
+{
+    if (!link_has_bulk(link) ||
+        evbuffer_get_length(bufferevent_get_output(link->events)) > 0)
+        return 0;
+    return put_part(link);
 }
 
 /* What the kernel took out of a queue that is still not empty is a sign that the other end
@@ -265,8 +489,8 @@ static void on_drained(struct evbuffer *output, const struct evbuffer_cb_info *i
 {
     struct link *link = arg;
 
-    if (info->n_deleted > 0 && evbuffer_get_length(output) > 0)
-        link->active_ms = loop_now_ms();
+    (void)output;
+    if (info->n_deleted > 0 && link_queued(link) > 0) link->active_ms = loop_now_ms();
 }
 
 /* ---- opening ---- */
@@ -338,9 +562,11 @@ static void name_address(struct link *link, const struct sockaddr *address)
 static void tune(int fd)
 {
     const int one = 1;
+    const int unsent = UNSENT_MAX;
     const unsigned timeout_ms = USER_TIMEOUT_MS;
 
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
 }
 
@@ -369,7 +595,8 @@ static bool start(struct link *link, SSL *ssl, int fd)
     (void)bufferevent_set_max_single_read(link->events, SINGLE_MAX);
     (void)bufferevent_set_max_single_write(link->events, SINGLE_MAX);
     bufferevent_setwatermark(link->events, EV_READ, 0, SINGLE_MAX);
-    bufferevent_setcb(link->events, on_read, NULL, on_event, link);
+    bufferevent_setwatermark(link->events, EV_WRITE, FILL_MIN, 0);
+    bufferevent_setcb(link->events, on_read, on_write, on_event, link);
     link->patience = evtimer_new(base, on_patience, link);
     if (link->patience == NULL ||
         evbuffer_add_cb(bufferevent_get_output(link->events), on_drained, link) == NULL)
@@ -384,7 +611,10 @@ struct link *link_new(const struct link_config *config)
     SSL *ssl = SSL_new(config->context);
     int fd = config->fd;
 
-    if (link != NULL) link->config = *config;
+    if (link != NULL) {
+        link->config = *config;
+        link->last = &link->first;
+    }
     if (link != NULL && ssl != NULL) {
         link->active_ms = loop_now_ms();
         name_address(link, config->address);
@@ -411,6 +641,19 @@ struct link *link_new(const struct link_config *config)
 bool link_key(const struct link *link, struct hf_public_key *key)
 {
     return link->open && tls_peer_key(bufferevent_openssl_get_ssl(link->events), key);
+}
+
+struct link_bytes link_bytes(const struct link *link)
+{
+    SSL *ssl = bufferevent_openssl_get_ssl(link->events);
+
+    return (struct link_bytes){.received = BIO_number_read(SSL_get_rbio(ssl)),
+                               .sent = BIO_number_written(SSL_get_wbio(ssl))};
+}
+
+struct link_bytes link_bulk_bytes(const struct link *link)
+{
+    return link->moved;
 }
 
 const char *link_address(const struct link *link)

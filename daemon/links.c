@@ -38,10 +38,22 @@ static void look_at(struct conn *conn, uint64_t now_ms)
         conn_free(conn);
     else if (conn->state != CONN_UP || conn->links->paused)
         return;
-    else if (quiet_ms >= LINK_SILENCE_MS)
+    else if (quiet_ms >= LINK_SILENCE_MS + conn->links->throttle.slack_ms)
         conn_lost(conn, "silence");
     else if (quiet_ms >= LINK_PING_MS && now_ms - conn->pinged_ms >= LINK_PING_MS)
         ping(conn, now_ms);
+}
+
+static void tell_moves(struct conn *conn)
+{
+    const struct links_events *events = &conn->links->events;
+    const struct link_bytes now = link_bulk_bytes(conn->link);
+    const struct link_bytes before = conn->moved;
+    const struct hf_id node = conn->peer->node;
+
+    conn->moved = now;
+    if (now.received != before.received) events->moved(events->arg, &node, true);
+    if (now.sent != before.sent) events->moved(events->arg, &node, false);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -54,6 +66,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)what;
     for (struct conn *conn = links->conns; conn != NULL; conn = next) {
         next = conn->next; /* only conn itself can go meanwhile */
+        if (conn->state == CONN_UP && links->events.moved != NULL) tell_moves(conn);
         look_at(conn, now_ms);
     }
     if (links->listener_rests) {
@@ -228,6 +241,27 @@ void links_pause(struct links *links, bool paused)
     }
 }
 
+void links_limit(struct links *links, uint64_t upload, uint64_t download)
+{
+    throttle_set(links, upload, download);
+}
+
+struct links_traffic links_traffic(const struct links *links)
+{
+    struct links_traffic traffic = {.received = links->throttle.past.received,
+                                    .sent = links->throttle.past.sent,
+                                    .upload = links->throttle.up.rate,
+                                    .download = links->throttle.down.rate};
+
+    for (const struct conn *conn = links->conns; conn != NULL; conn = conn->next) {
+        const struct link_bytes bytes = link_bytes(conn->link);
+
+        traffic.received += bytes.received;
+        traffic.sent += bytes.sent;
+    }
+    return traffic;
+}
+
 /* ---- making ---- */
 
 enum hf_code links_new(struct loop *loop, struct member_home *member,
@@ -249,8 +283,8 @@ enum hf_code links_new(struct loop *loop, struct member_home *member,
     if (rc == HF_OK) rc = tls_context_new(member->identity, TLS_CLIENT, &made->client, err);
     made->resolver = resolver_new(loop);
     made->tick = event_new(loop_base(loop), -1, EV_PERSIST, on_tick, made);
-    if (rc == HF_OK && (made->resolver == NULL || made->tick == NULL ||
-                        event_add(made->tick, &interval) != 0))
+    if (rc == HF_OK && (!throttle_init(made) || made->resolver == NULL ||
+                        made->tick == NULL || event_add(made->tick, &interval) != 0))
         rc = hf_fail(err, HF_NO_MEMORY, "no memory or threads for links");
     if (rc == HF_OK)
         *links = made;
@@ -267,6 +301,7 @@ void links_free(struct links *links)
     while (links->conns != NULL)
         conn_free(links->conns);
     peers_free(links);
+    throttle_done(links);
     if (links->tick != NULL) event_free(links->tick);
     SSL_CTX_free(links->server);
     SSL_CTX_free(links->client);

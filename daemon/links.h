@@ -29,6 +29,7 @@
 #define LINK_PING_MS    3000u  /* a quiet link is asked ... */
 #define LINK_SILENCE_MS 10000u /* ... and given up */
 #define LINK_LINGER_MS  10000u
+#define LINK_BULK_MIN   65536u /* a payload of LINK_DHT that is larger waits for all else */
 #define LINK_QUEUE_MAX                                                \
     ((size_t)64 << 20) /* bytes waiting for one peer; beyond: dropped \
                         */
@@ -48,6 +49,9 @@ struct links_events {
                   const uint8_t *body, size_t n, struct hf_buffer *payload);
     void (*up)(void *arg, const struct hf_id *node);   /* a link stands */
     void (*down)(void *arg, const struct hf_id *node); /* it broke, or could not be made */
+    /* In the last second a part of something large came from it, or went to it.  May be
+     * NULL. */
+    void (*moved)(void *arg, const struct hf_id *node, bool came);
     /* A valid certificate was shown, and put on the roster. */
     void (*learnt)(void *arg);
     /* A JOIN_REQUEST of a machine that proved to hold `key`: fills *reply, and returns its
@@ -87,6 +91,17 @@ bool links_is_up(const struct links *links, const struct hf_id *node);
 
 /* Closes the link to a node (it was evicted), after this turn of the loop. */
 void links_drop(struct links *links, const struct hf_id *node);
+
+/* What all members' links together may carry from now on, in bytes a second with TLS; 0: no
+ * limit.  Prompt frames (all but large payloads of LINK_DHT) are counted, and never wait.
+ */
+void links_limit(struct links *links, uint64_t upload, uint64_t download);
+
+struct links_traffic {
+    uint64_t received, sent;   /* bytes since the start, TLS and strangers too */
+    uint64_t upload, download; /* the limits */
+};
+struct links_traffic links_traffic(const struct links *links);
 
 /* While paused, no member is read from (the keeper is busy). */
 void links_pause(struct links *links, bool paused);

@@ -7,6 +7,7 @@
 #include "daemon/links.h"
 #include "daemon/log_limit.h"
 #include "daemon/resolver.h"
+#include "daemon/throttle.h"
 
 #include <event2/listener.h>
 
@@ -23,13 +24,14 @@ struct conn {
     struct links *links;
     struct link *link;
     enum conn_state state;
-    bool ours;          /* opened by this node */
-    struct peer *peer;  /* NULL: a stranger or guest */
-    struct hf_id guest; /* GUEST: its node id; zero: refused */
-    uint64_t until_ms;  /* GUEST, RETIRED: closed then */
-    uint64_t pinged_ms; /* UP: when it was last asked */
-    bool dropped;       /* to be closed at the next turn */
-    char why[176];      /* it is closed, when this end does it; else "" */
+    bool ours;               /* opened by this node */
+    struct peer *peer;       /* NULL: a stranger or guest */
+    struct hf_id guest;      /* GUEST: its node id; zero: refused */
+    uint64_t until_ms;       /* GUEST, RETIRED: closed then */
+    uint64_t pinged_ms;      /* UP: when it was last asked */
+    bool dropped;            /* to be closed at the next turn */
+    struct link_bytes moved; /* UP: its bulk, when it was last looked at */
+    char why[176];           /* it is closed, when this end does it; else "" */
 };
 
 /* A frame that waits for a link. */
@@ -69,6 +71,7 @@ struct links {
     size_t strangers;
     bool paused, listener_rests;
     uint64_t ping;
+    struct throttle throttle;
     struct log_limit lines; /* about strangers */
 };
 
