@@ -99,8 +99,16 @@ static void lookup_ask(struct chord_node *node, struct chord_lookup *lookup,
     lookup->hops++;
     message = chord_send(node, peer, CHORD_MESSAGE_NEXT_HOP, lookup->rpc);
     message->key = lookup->key;
-    message->wanted = lookup->wanted;
+    message->wanted = lookup->content ? 1 : lookup->wanted;
     message->confirm = lookup->confirm;
+}
+
+/* Those who know all the successors that are wanted are dead, it seems; others know some,
+ * but said nothing of them.  Begins again, content with any answer. */
+static void lookup_be_content(struct chord_node *node, struct chord_lookup *lookup)
+{
+    lookup->content = true;
+    lookup->alternate_count = table_closest(node, &lookup->key, lookup->alternates);
 }
 
 /* Asks the closest alternate, or ends the lookup. */
@@ -109,6 +117,9 @@ static void lookup_next(struct chord_node *node, struct chord_lookup *lookup)
     struct chord_peer peer;
 
     lookup->confirm = false;
+    if ((lookup->alternate_count == 0 || lookup->misses > CHORD_MISSES_MAX / 2) &&
+        lookup->purpose == PURPOSE_USER && lookup->wanted > 1 && !lookup->content)
+        lookup_be_content(node, lookup);
     if (lookup->alternate_count == 0 || lookup->misses > CHORD_MISSES_MAX ||
         lookup->hops >= CHORD_HOPS_MAX) {
         lookup_fail(node, lookup);

@@ -57,7 +57,7 @@
 #include <stdint.h>
 
 #define CHORD_ATTEMPTS    4u  /* tries of a question before its silence means failure */
-#define CHORD_MISSES_MAX  4u  /* hops of one lookup that may fail or be rejected */
+#define CHORD_MISSES_MAX  48u /* hops of one lookup that may fail or be rejected */
 #define CHORD_HOPS_MAX    64u /* questions of one lookup */
 #define CHORD_LOOKUPS_MAX 32u /* lookups under way at once */
 #define CHORD_FOUND_MAX   34u /* peers of one CHORD_FOUND: 2 * (CHORD_SUCCESSORS_MAX + 1) */

@@ -16,9 +16,9 @@
 #include "chord/vivaldi.h"
 
 #define CHORD_CONTACTS_MAX   16u /* peers through which to join (again) */
-#define CHORD_SUSPECTS_MAX   16u /* peers that were silent just now */
-#define CHORD_ALTERNATES_MAX 8u  /* peers that a lookup may ask next */
-#define CHORD_CLOSER_MAX     4u  /* closer peers named in one answer */
+#define CHORD_SUSPECTS_MAX   32u /* peers that were silent just now */
+#define CHORD_ALTERNATES_MAX 16u /* peers that a lookup may ask next */
+#define CHORD_CLOSER_MAX     8u  /* closer peers named in one answer */
 #define CHORD_CHECKS_MAX     8u  /* members that a lookup asks at once whether they live */
 #define CHORD_TIMINGS        64u /* peers whose round trips are remembered */
 #define CHORD_WITNESSES_MAX  4u  /* peers that this node looks for on behalf of others */
@@ -74,6 +74,7 @@ struct chord_lookup {
     uint32_t wanted;
     bool checking; /* found[] is being completed */
     bool confirm;  /* the peer asked is the one that the roster believes to have the key */
+    bool content;  /* with fewer successors than wanted */
     struct chord_peer asked;
     uint64_t rpc;
     uint64_t sent_ms, deadline_ms; /* of this attempt */

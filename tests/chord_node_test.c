@@ -409,6 +409,37 @@ static void lookups_under_failures_end(void **state)
     assert_true(found * 100 >= total * 95);
 }
 
+/* Seven of eight that know a key's successors die at once, and nobody has noticed: a
+ * lookup asks on until it comes to the eighth, which knows fewer than are wanted. */
+static void lookup_goes_round_many_dead(void **state)
+{
+    const struct ring_options options = {.seed = 17, .successors = 8, .delay_max_ms = 20};
+    size_t order[RING_NODES_MAX];
+    struct chord_ring *ring = founded(&options, 40, order);
+
+    (void)state;
+    for (size_t i = 9; i < 40; i++) {
+        chord_ring_join(ring, order[i], order[0]);
+        chord_ring_run(ring, 500);
+    }
+    chord_ring_run(ring, QUIET_MS);
+    assert_ideal(ring);
+    for (size_t i = 20; i < 27; i++)
+        ring->members[i].alive = false;
+    for (size_t asker = 0; asker < 20; asker++) {
+        const size_t at =
+            chord_ring_lookup(ring, asker, &ring->members[27].peer.position, 6);
+        const struct ring_lookup *lookup;
+
+        while (ring->lookups[at].ended == 0)
+            chord_ring_run(ring, 100);
+        lookup = &ring->lookups[at];
+        assert_true(lookup->found);
+        assert_true(chord_peer_equal(&lookup->peers[0], &ring->members[27].peer));
+    }
+    chord_ring_free(ring);
+}
+
 static size_t liar;
 
 /* Names only peers that are no closer, or claims the key for itself and out of order. */
@@ -697,6 +728,7 @@ int main(void)
         cmocka_unit_test(grows_from_one_node),
         cmocka_unit_test(shrinks_to_one_node),
         cmocka_unit_test(lookups_under_failures_end),
+        cmocka_unit_test(lookup_goes_round_many_dead),
         cmocka_unit_test(lying_hop_is_rejected),
         cmocka_unit_test(hop_that_is_not_closer_is_not_asked),
         cmocka_unit_test(messages_in_anothers_name_are_ignored),

@@ -1,0 +1,165 @@
+/* world.h - a ring of production chord_nodes in virtual time.
+ *
+ * Owns the nodes, their clocks, the network between them and the queue of what is to
+ * happen.  Everything follows from the seed.  Places are numbered in ascending order of
+ * their positions; a place holds one node, or none.
+ *
+ * A failure of the simulator itself (no memory) and a broken promise both end the run:
+ * `broken` says which.  Not thread-safe: one owner. */
+#ifndef HOLDFAST_SIM_WORLD_H
+#define HOLDFAST_SIM_WORLD_H
+
+#include "chord/node.h"
+#include "sim/network.h"
+#include "sim/queue.h"
+#include "sim/trace.h"
+
+#define WORLD_SECOND UINT64_C(1000000) /* microseconds */
+#define WORLD_MINUTE (60 * WORLD_SECOND)
+#define WORLD_HOUR   (60 * WORLD_MINUTE)
+#define WORLD_NEVER  UINT64_MAX
+
+struct judge;
+struct world;
+
+struct world_options {
+    uint64_t seed;
+    size_t places;
+    struct chord_config chord; /* of every node; its seed is drawn */
+    struct network_options network;
+    bool encode;       /* messages are encoded and parsed again on their way */
+    bool count_bytes;  /* world.bytes counts what encoding takes */
+    bool judged;       /* Zave's invariant holds after every event, from world_found on */
+    unsigned skew_max; /* clocks run up to so many parts of 1000 too fast or slow */
+    unsigned reset;    /* of 1000 messages to a place without a node: refused aloud */
+    unsigned backlog;  /* of 1000 messages to a frozen node: arrive when it thaws */
+};
+
+struct world_node {
+    struct chord_node *node; /* NULL: there is none */
+    uint64_t deadline_us;    /* it wants to be ticked */
+    uint64_t tick_us;        /* the tick in the queue; WORLD_NEVER: none */
+    uint64_t frozen_us;      /* suspended until then; 0: it runs */
+    uint64_t clock_ms;       /* added to its clock, which so starts anywhere */
+    int32_t skew;            /* its clock gains so many parts of 1000 */
+    bool liar;               /* world_client.tamper sees what it sends */
+};
+
+/* How a lookup ended. */
+struct world_answer {
+    size_t asker;
+    uint64_t user; /* as given to world_lookup */
+    struct hf_id key;
+    uint64_t started_us;
+    unsigned questions; /* asked on the way */
+    unsigned answers;   /* of those, answered */
+    unsigned path;      /* peers visited, the owner included (Stoica 2001) */
+    bool found;
+    const struct chord_peer *peers; /* the key's successors; for the call only */
+    size_t peer_count;
+};
+
+/* The scenario's side.  None of these may step a node: world_after(world, 0, ...) is for
+ * that.  Each may be NULL. */
+struct world_client {
+    void *context;
+    void (*on_timer)(struct world *world, void *context, uint64_t what);
+    void (*on_answer)(struct world *world, void *context, const struct world_answer *);
+    void (*tamper)(struct world *world, void *context, size_t from,
+                   struct chord_message *message);
+};
+
+struct world_lookup {
+    uint32_t asker; /* WORLD_NOBODY: free */
+    uint32_t next_free;
+    uint32_t last; /* who answered last */
+    unsigned questions, answers;
+    uint64_t user, started_us;
+    struct hf_id key;
+};
+
+#define WORLD_NOBODY UINT32_MAX
+
+struct world {
+    struct world_options options;
+    struct world_client client;
+    struct chord_peer *peers; /* of all places, ascending: a roster of everybody */
+    struct world_node *nodes;
+    size_t count, live;    /* live: places with a node, frozen or not */
+    uint32_t *by_position; /* hash table */
+    size_t by_position_size;
+    struct network network;
+    struct queue queue;
+    struct draw draw;
+    uint64_t now_us;
+    struct world_lookup *lookups;
+    size_t lookup_count, lookup_capacity;
+    uint32_t lookup_free;
+    struct judge *judge; /* NULL: not judged */
+    struct trace trace;  /* of all that was delivered, and when */
+    uint64_t steps, messages, bytes;
+    const char *broken;  /* NULL: all is well; else why the run ended */
+    size_t broken_place; /* whose step it was; WORLD_NOBODY: nobody's */
+    struct chord_output *out;
+};
+
+/* Places at positions drawn from the seed, no node anywhere.  NULL: no memory. */
+struct world *world_new(const struct world_options *options,
+                        const struct world_client *client);
+void world_free(struct world *world);
+
+/* ---- time ---- */
+
+/* Runs for so long, or until the world breaks. */
+void world_run(struct world *world, uint64_t duration_us);
+/* client.on_timer(what) in so long. */
+void world_after(struct world *world, uint64_t delay_us, uint64_t what);
+/* Ends the run; the first reason counts.  `why` is a constant string. */
+void world_break(struct world *world, const char *why);
+
+/* ---- what happens to nodes ---- */
+
+/* A node of its own at a place that has none, with a clock of its own; it is ALONE. */
+void world_start(struct world *world, size_t place);
+/* Tells it of a contact to join through. */
+void world_join(struct world *world, size_t place, size_t contact);
+/* `peers` stay the caller's and must live as long as the node has them. */
+void world_roster(struct world *world, size_t place, const struct chord_peer *peers,
+                  size_t count);
+/* It is gone without a word. */
+void world_crash(struct world *world, size_t place);
+/* It says that it stops, and is gone. */
+void world_leave(struct world *world, size_t place);
+/* Nothing reaches it and it does nothing for so long. */
+void world_freeze(struct world *world, size_t place, uint64_t duration_us);
+/* Gives the node at `place` an event; now_ms is filled in. */
+void world_step(struct world *world, size_t place, struct chord_event *event);
+
+/* Ends in one client.on_answer with this `user`, unless the asker crashes before. */
+void world_lookup(struct world *world, size_t asker, const struct hf_id *key,
+                  uint32_t wanted, uint64_t user);
+
+/* ---- looking at it ---- */
+
+bool world_is_live(const struct world *world, size_t place);
+/* Live, not frozen, and a member of a ring. */
+bool world_is_member(const struct world *world, size_t place);
+/* WORLD_NOBODY: no place is there. */
+size_t world_place_of(const struct world *world, const struct hf_id *position);
+/* First place at or clockwise after key. */
+size_t world_place_at(const struct world *world, const struct hf_id *key);
+/* The first live place at or after key; there is one. */
+size_t world_owner(const struct world *world, const struct hf_id *key);
+/* A live place; there is one. */
+size_t world_random_live(struct world *world);
+/* All live nodes are members with exactly the right predecessor and successor list. */
+bool world_is_ideal(const struct world *world);
+/* Of an answer: its first peer that is live, or WORLD_NOBODY. */
+size_t world_first_live(const struct world *world, const struct world_answer *answer);
+
+/* Calls `see` with every message that is under way. */
+void world_each_message(const struct world *world, void *context,
+                        void (*see)(void *context, size_t to,
+                                    const struct chord_message *message));
+
+#endif
