@@ -4,45 +4,6 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/ring_lib.sh"
 
-# judge NODE...: each of them is up and on the ring, and has as its predecessor and successors
-# exactly the others in the order of the circle.
-cat >"$scratch/judge.py" <<'PY'
-import json, sys
-nodes = {}
-for path in sys.argv[1:]:
-    status = json.load(open(path))
-    nodes[status["id"]] = status
-order = sorted(nodes)
-for i, id in enumerate(order):
-    routing = nodes[id]["routing"]
-    after = [order[(i + k) % len(order)] for k in range(1, len(order))]
-    want = after[:routing["r"]]
-    if nodes[id]["up"] != len(order) or routing["mode"] != "ring":
-        sys.exit("%.8s: %d up, mode %s" % (id, nodes[id]["up"], routing["mode"]))
-    if routing["successors"] != want or routing["predecessor"] != order[i - 1]:
-        sys.exit("%.8s: neighbours are %s" % (id, [s[:8] for s in routing["successors"]]))
-    if routing["table_size"] != len(order) or not set(routing["fingers"]) <= set(order):
-        sys.exit("%.8s: table of %d" % (id, routing["table_size"]))
-PY
-ideal() {
-    local files=()
-    for node in "$@"; do
-        hf "$node" ring status --json >"$scratch/status$node" 2>/dev/null || return 1
-        files+=("$scratch/status$node")
-    done
-    python3 "$scratch/judge.py" "${files[@]}" 2>"$scratch/judged"
-}
-routing() { # NODE EXPRESSION: with r = its routing
-    hf "$1" ring status --json | python3 -c "
-import json, sys
-r = json.load(sys.stdin)['routing']
-print($2)"
-}
-becomes_ideal() { # WHAT NODE...
-    local what=$1
-    shift
-    wait_for 120 "$what" ideal "$@" && ok "$what" || { cat "$scratch/judged"; }
-}
 all=$(seq 1 16)
 
 # ---- all at once ----
