@@ -10,10 +10,8 @@
 #include <string.h>
 
 const struct scenario *const scenarios[] = {
-    &scenario_lookup,
-    &scenario_load,
-    &scenario_massacre,
-    NULL,
+    &scenario_lookup, &scenario_load, &scenario_massacre,
+    &scenario_churn,  &scenario_heal, NULL,
 };
 
 const struct scenario *scenario_find(const char *name)

@@ -4,6 +4,7 @@
 
 #include "sim/scenario.h"
 
-extern const struct scenario scenario_lookup, scenario_load, scenario_massacre;
+extern const struct scenario scenario_lookup, scenario_load, scenario_massacre,
+    scenario_churn, scenario_heal;
 
 #endif

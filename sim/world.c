@@ -612,6 +612,7 @@ void world_start(struct world *world, size_t place)
     }
     n->clock_ms = 1 + draw_below(&world->draw, 1u << 30);
     n->skew = (int)draw_below(&world->draw, 2 * (uint64_t)skew_max + 1) - skew_max;
+    n->started_us = world->now_us;
     n->deadline_us = WORLD_NEVER;
     n->frozen_us = 0;
     world->live++;

@@ -39,10 +39,11 @@ struct world_node {
     struct chord_node *node; /* NULL: there is none */
     uint64_t deadline_us;    /* it wants to be ticked */
     uint64_t tick_us;        /* the tick in the queue; WORLD_NEVER: none */
-    uint64_t frozen_us;      /* suspended until then; 0: it runs */
-    uint64_t clock_ms;       /* added to its clock, which so starts anywhere */
-    int32_t skew;            /* its clock gains so many parts of 1000 */
-    bool liar;               /* world_client.tamper sees what it sends */
+    uint64_t started_us;
+    uint64_t frozen_us; /* suspended until then; 0: it runs */
+    uint64_t clock_ms;  /* added to its clock, which so starts anywhere */
+    int32_t skew;       /* its clock gains so many parts of 1000 */
+    bool liar;          /* world_client.tamper sees what it sends */
 };
 
 /* How a lookup ended. */
