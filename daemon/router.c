@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "chord/circle.h"
+#include "daemon/log_limit.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,7 @@ struct router {
     size_t place_count;
     struct chord_output *output;
     struct event *timer, *deliver;
+    struct log_limit wrong;
     struct chord_peer *members; /* positions, ascending; borrowed by the nodes */
     size_t member_count;
     struct own_message *own, **own_last; /* to be delivered in the next turn */
@@ -107,6 +109,17 @@ static void send_message(struct router *router, const struct chord_action *actio
                             hf_writer_size(&w));
 }
 
+static void warn_of(struct router *router, const struct hf_id *node)
+{
+    char hex[HF_ID_HEX_SIZE];
+
+    if (log_limit_allows(&router->wrong, "router", loop_now_ms()))
+        hf_log(HF_LOG_INFO, "router",
+               "member %.16s gave an answer about the ring that cannot be true; others are "
+               "asked instead",
+               hf_id_hex(node, hex));
+}
+
 static bool contains(const struct hf_id *ids, size_t count, const struct hf_id *id)
 {
     for (size_t i = 0; i < count; i++) {
@@ -160,6 +173,7 @@ static void step(struct router *router, struct place *place, struct chord_event 
         case CHORD_SEND: send_message(router, action); break;
         case CHORD_FOUND:
         case CHORD_FAILED: end_lookup(router, action); break;
+        case CHORD_WRONG: warn_of(router, &action->peer.node); break;
         case CHORD_NEIGHBOURS:
             hf_log(HF_LOG_DEBUG, "router", "neighbours of position %u changed (%s)",
                    place->self.index, router_mode(router, place->self.index));
