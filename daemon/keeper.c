@@ -45,8 +45,12 @@ static void send_message(struct keeper *keeper, const struct dht_action *action)
 
     dht_message_put(&w, &action->message);
     if (w.failed) return; /* never: dht/message.h; else it is as good as lost */
-    keeper->config.send(keeper->config.arg, &action->peer, header, hf_writer_size(&w),
-                        action->message.payload);
+    if (action->message.kind == DHT_STORE || action->message.kind == DHT_FETCHED)
+        keeper->config.send_bulk(keeper->config.arg, &action->peer, header,
+                                 hf_writer_size(&w), action->message.payload);
+    else
+        keeper->config.send(keeper->config.arg, &action->peer, header, hf_writer_size(&w),
+                            action->message.payload);
 }
 
 /* Takes over what is in *action. */

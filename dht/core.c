@@ -380,6 +380,12 @@ static bool judge_late(struct dht_core *core, struct dht_request *request)
     if (member == NULL || request->class == DHT_OUTGOING) return true;
     dht_doubt_unanswered(core, member, request->sent_ms);
     if (request->class != DHT_INCOMING || member->doubted) return true;
+    if (!dht_pace_known(&member->pace, core->now_ms) &&
+        core->now_ms < request->sent_ms + DHT_RTO_FIRST_MS) {
+        /* It is there, and what it needs is not known yet. */
+        request->late_ms = request->sent_ms + DHT_RTO_FIRST_MS;
+        return false;
+    }
     since_ms = later(request->sent_ms, member->fetched_ms);
     dht_pace_at_most(&member->pace, request->bytes, core->now_ms - since_ms, core->now_ms);
     if (request->op == NULL || dht_budget_hedge(&core->budget)) return true;

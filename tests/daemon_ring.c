@@ -126,6 +126,7 @@ static void start_node(struct daemon_ring *ring, size_t i,
     struct keeper_config config = {.loop = ring->loop,
                                    .store_complete = true,
                                    .send = send_frame,
+                                   .send_bulk = send_frame,
                                    .lookup = start_lookup,
                                    .busy = count_busy,
                                    .arg = node};
