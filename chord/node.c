@@ -379,6 +379,12 @@ struct chord_coordinate chord_node_coordinate(const struct chord_node *node)
     return node->self.coordinate;
 }
 
+uint64_t chord_node_expected_us(const struct chord_node *node,
+                                const struct chord_peer *peer)
+{
+    return timing_expected_us(node, peer);
+}
+
 void chord_node_statistics(const struct chord_node *node,
                            struct chord_statistics *statistics)
 {

@@ -171,6 +171,11 @@ size_t chord_node_fingers(const struct chord_node *node,
 /* Where it stands in the network. */
 struct chord_coordinate chord_node_coordinate(const struct chord_node *node);
 
+/* The expected round trip to a peer, by its own record or by coordinates; UINT64_MAX:
+ * nothing is known. */
+uint64_t chord_node_expected_us(const struct chord_node *node,
+                                const struct chord_peer *peer);
+
 /* Since chord_node_new. */
 struct chord_statistics {
     uint64_t ignored;                  /* messages that made no sense */

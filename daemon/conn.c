@@ -178,7 +178,7 @@ static bool take_join(struct conn *conn, const uint8_t *body, size_t n)
                                  reply);
     link_header_put(&w, LINK_JOIN_REPLY);
     join_reply_put(&w, reply);
-    conn_send(conn, header, hf_writer_size(&w), payload);
+    conn_send(conn, LINK_PROMPT, header, hf_writer_size(&w), payload);
     hf_buffer_unref(payload);
     conn->state = CONN_GUEST;
     conn->until_ms = loop_now_ms() + LINK_HELLO_MS;
@@ -203,7 +203,7 @@ static bool answer_ping(struct conn *conn, const uint8_t *body, size_t n)
     if (!hf_reader_done(&r)) return false;
     link_header_put(&w, LINK_PONG);
     hf_put_uint(&w, number);
-    conn_send(conn, header, hf_writer_size(&w), NULL);
+    conn_send(conn, LINK_PROMPT, header, hf_writer_size(&w), NULL);
     return true;
 }
 
@@ -247,23 +247,17 @@ bool conn_frame(struct conn *conn, enum link_kind kind, const uint8_t *body, siz
     return false;
 }
 
-void conn_send(struct conn *conn, const uint8_t *header, size_t n,
+void conn_send(struct conn *conn, enum link_lane lane, const uint8_t *header, size_t n,
                struct hf_buffer *payload)
 {
     const size_t size = n + (payload != NULL ? payload->size : 0);
-    enum link_kind kind;
-    const uint8_t *body;
-    size_t body_size;
 
     if (link_queued(conn->link) + size > LINK_QUEUE_MAX) return;
-    if (payload != NULL && payload->size > LINK_BULK_MIN &&
-        link_header_get(header, n, &kind, &body, &body_size) && kind == LINK_DHT) {
-        link_send(conn->link, LINK_BULK, header, n, payload);
+    link_send(conn->link, lane, header, n, payload);
+    if (lane == LINK_BULK && payload != NULL)
         throttle_bulk(conn->links);
-        return;
-    }
-    link_send(conn->link, LINK_PROMPT, header, n, payload);
-    throttle_prompt(conn, size);
+    else
+        throttle_prompt(conn, size);
 }
 
 void conn_hello(struct conn *conn)
@@ -275,7 +269,7 @@ void conn_hello(struct conn *conn)
     member_home_hello(conn->links->member, &hello);
     link_header_put(&w, LINK_HELLO);
     link_hello_put(&w, &hello);
-    conn_send(conn, header, hf_writer_size(&w), NULL);
+    conn_send(conn, LINK_PROMPT, header, hf_writer_size(&w), NULL);
 }
 
 /* ---- making ---- */

@@ -200,6 +200,14 @@ static void send_dht(void *arg, const struct hf_id *node, const uint8_t *body, s
     links_send(daemon->links, node, LINK_DHT, body, n, payload);
 }
 
+static void send_bulk(void *arg, const struct hf_id *node, const uint8_t *body, size_t n,
+                      struct hf_buffer *payload)
+{
+    struct daemon *daemon = arg;
+
+    links_send_bulk(daemon->links, node, LINK_DHT, body, n, payload);
+}
+
 static void on_lookup(void *arg, const struct hf_id *key, uint32_t wanted, uint64_t tag)
 {
     struct daemon *daemon = arg;
@@ -207,11 +215,12 @@ static void on_lookup(void *arg, const struct hf_id *key, uint32_t wanted, uint6
     router_lookup(daemon->router, key, wanted, tag);
 }
 
-static void on_found(void *arg, uint64_t tag, const struct hf_id *nodes, size_t count)
+static void on_found(void *arg, uint64_t tag, const struct hf_id *nodes,
+                     const uint32_t *away_ms, size_t count)
 {
     struct daemon *daemon = arg;
 
-    keeper_found(daemon->keeper, tag, nodes, count);
+    keeper_found(daemon->keeper, tag, nodes, away_ms, count);
 }
 
 static void on_busy(void *arg, bool busy)
@@ -374,6 +383,7 @@ static enum hf_code open_keeping(struct daemon *daemon, struct hf_err *err)
                                          .log = daemon->log,
                                          .store_complete = daemon->store_complete,
                                          .send = send_dht,
+                                         .send_bulk = send_bulk,
                                          .lookup = on_lookup,
                                          .busy = on_busy,
                                          .arg = daemon};

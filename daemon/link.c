@@ -1,6 +1,7 @@
 #include "daemon/link.h"
 
 #include "base/alloc.h"
+#include "daemon/inflow.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,69 +25,23 @@
 #define USER_TIMEOUT_MS 30000u      /* for the other end's kernel to acknowledge */
 #define WINDOW_SMALL    (64 << 10)  /* of a link whose reading is limited */
 #define WINDOW_MAX      (1 << 30)
-#define TLS_COST        32u /* bytes of a record beside what is in it */
-
-/* What is arriving of a frame. */
-struct arrival {
-    uint32_t header_size, payload_size;
-    uint8_t *header;           /* LINK_HEADER_MAX at most */
-    struct hf_buffer *payload; /* from when the header is whole */
-    size_t have;               /* of the payload */
-};
-
-/* A frame of bulk on its way out. */
-struct bulk {
-    struct bulk *next;
-    struct hf_buffer *payload;
-    size_t at; /* so much of the payload is out */
-    size_t n;
-    bool begun; /* its header is out */
-    uint8_t header[];
-};
 
 struct link {
     struct link_config config;
     struct bufferevent *events;
     struct event *patience; /* armed until settled, and while a frame is incomplete */
-    bool open, settled, paused, held, closed;
+    bool open, paused, held, closed;
     bool calling, freed; /* link_free from inside a callback waits for its return */
     uint64_t active_ms;
     char address[LINK_ADDRESS_SIZE];
 
-    /* What arrives. */
-    bool begun; /* the sizes of the next piece are known */
-    enum link_piece piece;
-    uint32_t part_left;  /* of a part */
-    struct arrival now;  /* the frame that comes as a whole, or its header */
-    struct arrival slow; /* the one that comes in parts; header NULL: none */
-    uint64_t counted;    /* bytes that config.received was told of */
-
-    /* What goes out after all else. */
-    struct bulk *first, **last;
-    size_t bulk_bytes;
+    struct inflow in;
+    struct outflow out;
+    uint64_t counted; /* bytes that config.received was told of */
     struct link_meter meter;
-    struct link_bytes moved;
 };
 
 /* ---- the end ---- */
-
-static void forget_arrival(struct arrival *arrival)
-{
-    hf_buffer_unref(arrival->payload);
-    free(arrival->header);
-    *arrival = (struct arrival){0};
-}
-
-static void forget_bulk(struct link *link)
-{
-    while (link->first != NULL) {
-        struct bulk *bulk = link->first;
-
-        link->first = bulk->next;
-        hf_buffer_unref(bulk->payload);
-        free(bulk);
-    }
-}
 
 void link_free(struct link *link)
 {
@@ -95,9 +50,8 @@ void link_free(struct link *link)
         link->freed = true;
         return;
     }
-    forget_arrival(&link->now);
-    forget_arrival(&link->slow);
-    forget_bulk(link);
+    inflow_done(&link->in);
+    outflow_done(&link->out);
     if (link->events != NULL) bufferevent_free(link->events);
     if (link->patience != NULL) event_free(link->patience);
     free(link);
@@ -138,9 +92,9 @@ static void wait_from_now(struct link *link)
 /* A settled link waits for the rest of a piece only, and only while it reads. */
 static void judge_patience(struct link *link)
 {
-    if (!link->settled) return;
+    if (!link->in.settled) return;
     if (link->paused ||
-        (!link->begun && evbuffer_get_length(bufferevent_get_input(link->events)) == 0))
+        (!link->in.begun && evbuffer_get_length(bufferevent_get_input(link->events)) == 0))
         (void)event_del(link->patience);
     else
         wait_from_now(link);
@@ -154,7 +108,7 @@ static void on_patience(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (!link->open)
         close_link(link, "silence: no handshake in time");
-    else if (link->begun || evbuffer_get_length(bufferevent_get_input(link->events)) > 0)
+    else if (link->in.begun || evbuffer_get_length(bufferevent_get_input(link->events)) > 0)
         close_link(link, "half a frame, then silence");
     else
         close_link(link, "silence: no hello in time");
@@ -162,111 +116,21 @@ static void on_patience(evutil_socket_t fd, short what, void *arg)
 
 /* ---- reading ---- */
 
-enum progress { MORE_WANTED, PIECE_WHOLE, FRAME_WHOLE, FRAME_BAD, NO_MEMORY };
-
-/* The sizes of a piece: may it come now? */
-static enum progress begin_piece(struct link *link, struct evbuffer *input)
-{
-    struct arrival *now = &link->now;
-    uint8_t sizes[LINK_SIZES_SIZE];
-
-    if (evbuffer_get_length(input) < sizeof sizes) return MORE_WANTED;
-    (void)evbuffer_remove(input, sizes, sizeof sizes);
-    if (!link_piece_get(sizes, &link->piece, &now->header_size, &now->payload_size))
-        return FRAME_BAD;
-    if (now->payload_size > 0 && link->piece != LINK_FRAME && !link->settled)
-        return FRAME_BAD;
-    if (link->piece == LINK_FRAME_IN_PARTS && link->slow.header != NULL) return FRAME_BAD;
-    if (link->piece == LINK_PART) {
-        if (link->slow.header == NULL ||
-            now->payload_size > link->slow.payload_size - link->slow.have)
-            return FRAME_BAD;
-        link->part_left = now->payload_size;
-    }
-    link->begun = true;
-    return FRAME_WHOLE;
-}
-
-/* Up to `most` bytes of the payload; how many. */
-static size_t take_payload(struct arrival *arrival, struct evbuffer *input, size_t most)
-{
-    const size_t left = arrival->payload_size - arrival->have;
-    const int got = evbuffer_remove(input, arrival->payload->b + arrival->have,
-                                    most < left ? most : left);
-
-    if (got <= 0) return 0;
-    arrival->have += (size_t)got;
-    return (size_t)got;
-}
-
-/* Memory is taken only when the header is there. */
-static enum progress take_header(struct link *link, struct evbuffer *input)
-{
-    struct arrival *now = &link->now;
-
-    if (evbuffer_get_length(input) < now->header_size) return MORE_WANTED;
-    if (now->payload_size > 0 && !link->settled) return FRAME_BAD;
-    now->header = malloc(now->header_size);
-    if (now->payload_size > 0) now->payload = hf_buffer_new(now->payload_size);
-    if (now->header == NULL || (now->payload_size > 0 && now->payload == NULL))
-        return NO_MEMORY;
-    (void)evbuffer_remove(input, now->header, now->header_size);
-    return FRAME_WHOLE;
-}
-
-static enum progress take_part(struct link *link, struct evbuffer *input)
-{
-    struct arrival *slow = &link->slow;
-    const size_t got = take_payload(slow, input, link->part_left);
-
-    link->part_left -= (uint32_t)got;
-    link->moved.received += got;
-    if (link->part_left > 0) return MORE_WANTED;
-    link->begun = false;
-    if (slow->have < slow->payload_size) return PIECE_WHOLE;
-    link->now = *slow;
-    *slow = (struct arrival){0};
-    return FRAME_WHOLE;
-}
-
-/* Takes what has come; a whole frame is in link->now. */
-static enum progress take_frame(struct link *link, struct evbuffer *input)
-{
-    struct arrival *now = &link->now;
-    enum progress progress = FRAME_WHOLE;
-
-    if (!link->begun) progress = begin_piece(link, input);
-    if (progress != FRAME_WHOLE) return progress;
-    if (link->piece == LINK_PART) return take_part(link, input);
-    if (now->header == NULL) progress = take_header(link, input);
-    if (progress != FRAME_WHOLE) return progress;
-    if (link->piece == LINK_FRAME_IN_PARTS) {
-        link->slow = *now;
-        *now = (struct arrival){0};
-        link->begun = false;
-        return PIECE_WHOLE;
-    }
-    if (now->payload_size > 0) (void)take_payload(now, input, SIZE_MAX);
-    if (now->have < now->payload_size) return MORE_WANTED;
-    link->begun = false;
-    return FRAME_WHOLE;
-}
-
 /* False: the link is gone, or closed. */
 static bool deliver(struct link *link)
 {
-    struct arrival frame = link->now;
+    struct arrival frame = link->in.now;
     enum link_kind kind;
     const uint8_t *body;
     size_t n;
     bool good = link_header_get(frame.header, frame.header_size, &kind, &body, &n);
 
-    link->now = (struct arrival){0};
+    link->in.now = (struct arrival){0};
     if (good) {
         link->calling = true;
         good = link->config.frame(link->config.arg, kind, body, n, frame.payload);
     }
-    forget_arrival(&frame);
+    inflow_release(&frame);
     if (!survives(link)) return false;
     if (!good) close_link(link, "a message that it may not send, or malformed");
     return good;
@@ -288,12 +152,12 @@ static void on_read(struct bufferevent *events, void *arg)
     link->active_ms = loop_now_ms();
     count_received(link);
     while (!link->paused && !link->closed) {
-        switch (take_frame(link, input)) {
-        case MORE_WANTED: judge_patience(link); return;
-        case FRAME_BAD: close_link(link, "a frame beyond the limits"); return;
-        case NO_MEMORY: close_link(link, "no memory for its frame"); return;
-        case PIECE_WHOLE: break;
-        case FRAME_WHOLE:
+        switch (inflow_take(&link->in, input)) {
+        case INFLOW_MORE: judge_patience(link); return;
+        case INFLOW_BAD: close_link(link, "a frame beyond the limits"); return;
+        case INFLOW_NO_MEMORY: close_link(link, "no memory for its frame"); return;
+        case INFLOW_PIECE: break;
+        case INFLOW_FRAME:
             if (!deliver(link)) return;
         }
     }
@@ -330,70 +194,6 @@ void link_hold(struct link *link, bool held)
 
 /* ---- writing ---- */
 
-static void release(const void *bytes, size_t n, void *arg)
-{
-    (void)bytes;
-    (void)n;
-    hf_buffer_unref(arg);
-}
-
-/* A stream with a hole in it serves nobody: without memory the process ends. */
-static void put(struct link *link, const void *bytes, size_t n)
-{
-    if (evbuffer_add(bufferevent_get_output(link->events), bytes, n) != 0) abort();
-}
-
-static void put_sizes(struct link *link, enum link_piece piece, size_t header_size,
-                      size_t payload_size)
-{
-    uint8_t sizes[LINK_SIZES_SIZE];
-
-    link_piece_put(sizes, piece, (uint32_t)header_size, (uint32_t)payload_size);
-    put(link, sizes, sizeof sizes);
-}
-
-/* A slice is written as a whole or not yet. */
-static void put_slice(struct link *link, struct hf_buffer *payload, size_t at, size_t n)
-{
-    struct evbuffer *output = bufferevent_get_output(link->events);
-
-    (void)hf_buffer_ref(payload);
-    if (evbuffer_add_reference(output, payload->b + at, n, release, payload) != 0) abort();
-}
-
-static size_t lesser(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-/* The next part of the first frame of bulk, with its header before the first; how much. */
-static size_t put_part(struct link *link)
-{
-    struct bulk *bulk = link->first;
-    const size_t size = bulk->payload->size;
-    const size_t most = link->meter.part > 0 ? link->meter.part : LINK_PART_MAX;
-    const size_t n = lesser(size - bulk->at, most);
-    size_t cost = LINK_SIZES_SIZE + n + 2 * TLS_COST;
-
-    if (!bulk->begun) {
-        put_sizes(link, LINK_FRAME_IN_PARTS, bulk->n, size);
-        put(link, bulk->header, bulk->n);
-        bulk->begun = true;
-        cost += LINK_SIZES_SIZE + bulk->n;
-    }
-    put_sizes(link, LINK_PART, 0, n);
-    put_slice(link, bulk->payload, bulk->at, n);
-    bulk->at += n;
-    link->bulk_bytes -= n;
-    link->moved.sent += n;
-    if (bulk->at < size) return cost;
-    link->first = bulk->next;
-    if (link->first == NULL) link->last = &link->first;
-    hf_buffer_unref(bulk->payload);
-    free(bulk);
-    return cost;
-}
-
 /* Keeps the line busy, and no more than that. */
 static void fill_line(struct link *link)
 {
@@ -401,8 +201,8 @@ static void fill_line(struct link *link)
 
     if (link->meter.part > 0 || link->closed || evbuffer_get_length(output) >= FILL_MIN)
         return;
-    while (link->first != NULL && evbuffer_get_length(output) < FILL_MAX)
-        (void)put_part(link);
+    while (link->out.first != NULL && evbuffer_get_length(output) < FILL_MAX)
+        (void)outflow_part(&link->out, 0);
 }
 
 static void on_write(struct bufferevent *events, void *arg)
@@ -411,39 +211,17 @@ static void on_write(struct bufferevent *events, void *arg)
     fill_line(arg);
 }
 
-static void add_bulk(struct link *link, const uint8_t *header, size_t n,
-                     struct hf_buffer *payload)
-{
-    struct bulk *bulk = malloc(sizeof *bulk + n);
-
-    if (bulk == NULL) return; /* lost: the protocols have timeouts */
-    *bulk = (struct bulk){.payload = hf_buffer_ref(payload), .n = n};
-    memcpy(bulk->header, header, n);
-    *link->last = bulk;
-    link->last = &bulk->next;
-    link->bulk_bytes += payload->size;
-    fill_line(link);
-}
-
 void link_send(struct link *link, enum link_lane lane, const uint8_t *header, size_t n,
                struct hf_buffer *payload)
 {
-    const size_t size = payload != NULL ? payload->size : 0;
-
     if (link->closed) return;
-    if (lane == LINK_BULK && size > 0) {
-        add_bulk(link, header, n, payload);
-        return;
-    }
-    put_sizes(link, LINK_FRAME, n, size);
-    put(link, header, n);
-    for (size_t at = 0; at < size; at += LINK_PART_MAX)
-        put_slice(link, payload, at, lesser(size - at, LINK_PART_MAX));
+    outflow_send(&link->out, lane, header, n, payload);
+    fill_line(link);
 }
 
 size_t link_queued(const struct link *link)
 {
-    return evbuffer_get_length(bufferevent_get_output(link->events)) + link->bulk_bytes;
+    return outflow_queued(&link->out);
 }
 
 /* What the other end may send before any of it is read. */
@@ -471,7 +249,7 @@ void link_meter(struct link *link, const struct link_meter *meter)
 
 bool link_has_bulk(const struct link *link)
 {
-    return link->first != NULL && !link->closed;
+    return link->out.first != NULL && !link->closed;
 }
 
 size_t link_push(struct link *link)
@@ -479,7 +257,7 @@ size_t link_push(struct link *link)
     if (!link_has_bulk(link) ||
         evbuffer_get_length(bufferevent_get_output(link->events)) > 0)
         return 0;
-    return put_part(link);
+    return outflow_part(&link->out, link->meter.part);
 }
 
 /* What the kernel took out of a queue that is still not empty is a sign that the other end
@@ -591,6 +369,7 @@ static bool start(struct link *link, SSL *ssl, int fd)
         base, fd, ssl, server ? BUFFEREVENT_SSL_ACCEPTING : BUFFEREVENT_SSL_CONNECTING,
         BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
     if (link->events == NULL) return false;
+    outflow_init(&link->out, bufferevent_get_output(link->events));
     bufferevent_openssl_set_allow_dirty_shutdown(link->events, 1);
     (void)bufferevent_set_max_single_read(link->events, SINGLE_MAX);
     (void)bufferevent_set_max_single_write(link->events, SINGLE_MAX);
@@ -613,7 +392,6 @@ struct link *link_new(const struct link_config *config)
 
     if (link != NULL) {
         link->config = *config;
-        link->last = &link->first;
     }
     if (link != NULL && ssl != NULL) {
         link->active_ms = loop_now_ms();
@@ -653,7 +431,8 @@ struct link_bytes link_bytes(const struct link *link)
 
 struct link_bytes link_bulk_bytes(const struct link *link)
 {
-    return link->moved;
+    return (struct link_bytes){.received = link->in.part_bytes,
+                               .sent = link->out.part_bytes};
 }
 
 const char *link_address(const struct link *link)
@@ -663,7 +442,7 @@ const char *link_address(const struct link *link)
 
 void link_settle(struct link *link)
 {
-    link->settled = true;
+    link->in.settled = true;
     judge_patience(link);
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/buffer.h"
 #include "daemon/loop.h"
+#include "daemon/outflow.h"
 #include "membership/link_frame.h"
 #include "membership/tls.h"
 
@@ -52,12 +53,6 @@ const char *link_address(const struct link *link);
 
 /* The other end is known now: from here on it may take its time between frames. */
 void link_settle(struct link *link);
-
-enum link_lane {
-    LINK_PROMPT, /* goes out as it is */
-    LINK_BULK    /* its payload goes out in parts, when nothing prompt waits; the other end
-                    must be settled */
-};
 
 /* Queues a frame: n bytes of header (with its kind), and a payload, of which a reference
  * is taken; NULL: none.  Only on an open link.  Within a lane the order is kept. */

@@ -23,7 +23,7 @@ static void ping(struct conn *conn, uint64_t now_ms)
     conn->pinged_ms = now_ms;
     link_header_put(&w, LINK_PING);
     hf_put_uint(&w, ++conn->links->ping);
-    conn_send(conn, header, hf_writer_size(&w), NULL);
+    conn_send(conn, LINK_PROMPT, header, hf_writer_size(&w), NULL);
 }
 
 static void look_at(struct conn *conn, uint64_t now_ms)
@@ -53,7 +53,8 @@ static void tell_moves(struct conn *conn)
 
     conn->moved = now;
     if (now.received != before.received) events->moved(events->arg, &node, true);
-    if (now.sent != before.sent) events->moved(events->arg, &node, false);
+    if (now.sent != before.sent || throttle_holds_back(conn))
+        events->moved(events->arg, &node, false);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -193,8 +194,10 @@ void links_readdress(struct links *links, const struct hf_id *node)
     peer->wait_ms = 0;
 }
 
-void links_send(struct links *links, const struct hf_id *node, enum link_kind kind,
-                const uint8_t *body, size_t n, struct hf_buffer *payload)
+/* body is n bytes. */
+static void send_frame(struct links *links, const struct hf_id *node, enum link_kind kind,
+                       enum link_lane lane, const uint8_t *body, size_t n,
+                       struct hf_buffer *payload)
 {
     uint8_t header[LINK_HEADER_MAX];
     struct hf_writer w = hf_writer_init(header, sizeof header);
@@ -208,12 +211,24 @@ void links_send(struct links *links, const struct hf_id *node, enum link_kind ki
     hf_put_raw(&w, body, n);
     if (peer == NULL || w.failed) return;
     if (peer->up != NULL) {
-        conn_send(peer->up, header, hf_writer_size(&w), payload);
+        conn_send(peer->up, lane, header, hf_writer_size(&w), payload);
         return;
     }
     peer_connect(peer);
     if (peer->opening != NULL || peer->resolving)
-        (void)peer_wait(peer, header, hf_writer_size(&w), payload);
+        (void)peer_wait(peer, lane, header, hf_writer_size(&w), payload);
+}
+
+void links_send(struct links *links, const struct hf_id *node, enum link_kind kind,
+                const uint8_t *body, size_t n, struct hf_buffer *payload)
+{
+    send_frame(links, node, kind, LINK_PROMPT, body, n, payload);
+}
+
+void links_send_bulk(struct links *links, const struct hf_id *node, enum link_kind kind,
+                     const uint8_t *body, size_t n, struct hf_buffer *payload)
+{
+    send_frame(links, node, kind, LINK_BULK, body, n, payload);
 }
 
 bool links_is_up(const struct links *links, const struct hf_id *node)

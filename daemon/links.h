@@ -29,7 +29,6 @@
 #define LINK_PING_MS    3000u  /* a quiet link is asked ... */
 #define LINK_SILENCE_MS 10000u /* ... and given up */
 #define LINK_LINGER_MS  10000u
-#define LINK_BULK_MIN   65536u /* a payload of LINK_DHT that is larger waits for all else */
 #define LINK_QUEUE_MAX                                                \
     ((size_t)64 << 20) /* bytes waiting for one peer; beyond: dropped \
                         */
@@ -87,14 +86,18 @@ void links_readdress(struct links *links, const struct hf_id *node);
 void links_send(struct links *links, const struct hf_id *node, enum link_kind kind,
                 const uint8_t *body, size_t n, struct hf_buffer *payload);
 
+/* The same for what is large and can wait: prompt frames go before it, and it alone waits
+ * for the limits. */
+void links_send_bulk(struct links *links, const struct hf_id *node, enum link_kind kind,
+                     const uint8_t *body, size_t n, struct hf_buffer *payload);
+
 bool links_is_up(const struct links *links, const struct hf_id *node);
 
 /* Closes the link to a node (it was evicted), after this turn of the loop. */
 void links_drop(struct links *links, const struct hf_id *node);
 
 /* What all members' links together may carry from now on, in bytes a second with TLS; 0: no
- * limit.  Prompt frames (all but large payloads of LINK_DHT) are counted, and never wait.
- */
+ * limit.  Only bulk waits for that; all else is counted. */
 void links_limit(struct links *links, uint64_t upload, uint64_t download);
 
 struct links_traffic {

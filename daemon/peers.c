@@ -69,7 +69,7 @@ void peers_free(struct links *links)
 
 /* ---- what waits ---- */
 
-bool peer_wait(struct peer *peer, const uint8_t *header, size_t n,
+bool peer_wait(struct peer *peer, enum link_lane lane, const uint8_t *header, size_t n,
                struct hf_buffer *payload)
 {
     const size_t size = n + (payload != NULL ? payload->size : 0);
@@ -80,6 +80,7 @@ bool peer_wait(struct peer *peer, const uint8_t *header, size_t n,
     if (waiting == NULL) return false;
     waiting->next = NULL;
     waiting->payload = hf_buffer_ref(payload);
+    waiting->lane = lane;
     waiting->n = n;
     memcpy(waiting->header, header, n);
     *peer->last = waiting;
@@ -94,7 +95,8 @@ static void take_waiting(struct peer *peer, struct conn *conn)
         struct waiting *waiting = peer->first;
 
         peer->first = waiting->next;
-        if (conn != NULL) conn_send(conn, waiting->header, waiting->n, waiting->payload);
+        if (conn != NULL)
+            conn_send(conn, waiting->lane, waiting->header, waiting->n, waiting->payload);
         hf_buffer_unref(waiting->payload);
         free(waiting);
     }

@@ -38,6 +38,7 @@ struct conn {
 struct waiting {
     struct waiting *next;
     struct hf_buffer *payload;
+    enum link_lane lane;
     size_t n;
     uint8_t header[];
 };
@@ -82,7 +83,7 @@ struct peer *peers_get(struct links *links, const struct hf_id *node);
 void peers_free(struct links *links);
 
 /* Queues a frame until there is a link; false: too much waits. */
-bool peer_wait(struct peer *peer, const uint8_t *header, size_t n,
+bool peer_wait(struct peer *peer, enum link_lane lane, const uint8_t *header, size_t n,
                struct hf_buffer *payload);
 /* Sends what waits over the link that is up. */
 void peer_flush(struct peer *peer);
@@ -99,7 +100,7 @@ struct conn *conn_new(struct links *links, int fd, const struct sockaddr *addres
 /* Takes it out of all tables and closes it; tells nobody. */
 void conn_free(struct conn *conn);
 /* Sends an encoded frame to every kind of connection. */
-void conn_send(struct conn *conn, const uint8_t *header, size_t n,
+void conn_send(struct conn *conn, enum link_lane lane, const uint8_t *header, size_t n,
                struct hf_buffer *payload);
 /* Says who this node is. */
 void conn_hello(struct conn *conn);

@@ -15,6 +15,7 @@ struct lookup {
     uint32_t wanted;
     uint64_t tag;
     struct hf_id found[CHORD_FOUND_MAX];
+    uint32_t away_ms[CHORD_FOUND_MAX];
     size_t count;
 };
 
@@ -128,17 +129,26 @@ static bool contains(const struct hf_id *ids, size_t count, const struct hf_id *
     return false;
 }
 
-static void end_lookup(struct router *router, const struct chord_action *action)
+static uint32_t away_ms(const struct chord_node *node, const struct chord_peer *peer)
+{
+    const uint64_t us = chord_node_expected_us(node, peer);
+
+    return us == UINT64_MAX ? 0 : (uint32_t)(1 + us / 1000);
+}
+
+static void end_lookup(struct router *router, const struct chord_node *by,
+                       const struct chord_action *action)
 {
     struct lookup *lookup = take(&router->running, &action->tag);
 
     if (lookup == NULL) return;
     router->running_count--;
     for (size_t i = 0; action->kind == CHORD_FOUND && i < action->peer_count; i++) {
-        const struct hf_id *node = &action->peers[i].node;
+        const struct chord_peer *peer = &action->peers[i];
 
-        if (!contains(lookup->found, lookup->count, node))
-            lookup->found[lookup->count++] = *node;
+        if (contains(lookup->found, lookup->count, &peer->node)) continue;
+        lookup->found[lookup->count] = peer->node;
+        lookup->away_ms[lookup->count++] = away_ms(by, peer);
     }
     append(&router->ended, lookup);
     event_active(router->deliver, EV_TIMEOUT, 0);
@@ -172,7 +182,7 @@ static void step(struct router *router, struct place *place, struct chord_event 
         switch (action->kind) {
         case CHORD_SEND: send_message(router, action); break;
         case CHORD_FOUND:
-        case CHORD_FAILED: end_lookup(router, action); break;
+        case CHORD_FAILED: end_lookup(router, place->node, action); break;
         case CHORD_WRONG: warn_of(router, &action->peer.node); break;
         case CHORD_NEIGHBOURS:
             hf_log(HF_LOG_DEBUG, "router", "neighbours of position %u changed (%s)",
@@ -282,7 +292,8 @@ static void on_deliver(evutil_socket_t fd, short what, void *arg)
     router->ended = (struct lookup_queue){.last = &router->ended.first};
     while ((lookup = take(&ended, NULL)) != NULL) {
         router->lookups--;
-        router->config.found(router->config.arg, lookup->tag, lookup->found, lookup->count);
+        router->config.found(router->config.arg, lookup->tag, lookup->found,
+                             lookup->away_ms, lookup->count);
         free(lookup);
     }
     start_waiting(router);

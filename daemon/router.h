@@ -28,8 +28,10 @@ struct router_config {
     /* Sends a frame of LINK_CHORD; may drop it. */
     void (*send)(void *arg, const struct hf_id *node, const uint8_t *body, size_t n);
     /* Called once for each lookup, never from inside router_lookup: distinct node ids in
-     * ring order from the key; none: the lookup failed. */
-    void (*found)(void *arg, uint64_t tag, const struct hf_id *nodes, size_t count);
+     * ring order from the key, and how far away they are in ms (0: not known); none: the
+     * lookup failed. */
+    void (*found)(void *arg, uint64_t tag, const struct hf_id *nodes,
+                  const uint32_t *away_ms, size_t count);
     void *arg;
 };
 

@@ -76,6 +76,11 @@ static void on_up_timer(evutil_socket_t fd, short what, void *arg)
     throttle_bulk(arg);
 }
 
+bool throttle_holds_back(const struct conn *conn)
+{
+    return conn->links->throttle.up.rate > 0 && link_has_bulk(conn->link);
+}
+
 void throttle_prompt(struct conn *conn, size_t bytes)
 {
     bucket_spend(&conn->links->throttle.up, bytes + FRAME_COST, loop_now_ms());

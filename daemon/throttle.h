@@ -42,6 +42,8 @@ void throttle_forget(struct conn *conn);
 void throttle_prompt(struct conn *conn, size_t bytes);
 /* There is new bulk. */
 void throttle_bulk(struct links *links);
+/* Bulk waits, and not for the other end. */
+bool throttle_holds_back(const struct conn *conn);
 /* So much has come over its line. */
 void throttle_received(struct conn *conn, uint64_t bytes);
 

@@ -16,7 +16,7 @@
 #define DHT_BUDGET_MAX     ((size_t)32 << 20)
 #define DHT_BUDGET_SOON_MS 1000u
 #define DHT_BUDGET_LATE_MS 8000u
-#define DHT_HEDGES_FIRST   4u  /* second requests that are allowed at once, ... */
+#define DHT_HEDGES_FIRST   2u  /* second requests that are allowed at once, ... */
 #define DHT_HEDGE_EVERY    10u /* ... and one more for so many fragments that came */
 #define DHT_HEDGES_MAX     16u
 

@@ -113,6 +113,8 @@ void dht_core_heard(struct dht_core *core, const struct hf_id *peer);
 /* A part of a fragment has come from it, or was taken by it: what is under way with it is
  * slow, not silent. */
 void dht_core_moved(struct dht_core *core, const struct hf_id *peer, enum dht_class class);
+/* No answer to this request will come: ends it, and tells its operation. */
+void dht_core_give_up(struct dht_core *core, struct dht_request *request);
 /* Reports what has become late or silent. */
 void dht_core_tick(struct dht_core *core);
 /* Releases operations that have ended, and sends what fits into the budget now. */

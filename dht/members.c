@@ -110,6 +110,16 @@ struct dht_peer *dht_members_find(const struct dht_members *members, const struc
     return &members->peers[i];
 }
 
+void dht_members_place(struct dht_members *members, const struct hf_id *ids,
+                       const uint32_t *away_ms, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct dht_peer *peer = dht_members_find(members, &ids[i]);
+
+        if (peer != NULL && away_ms[i] > 0) peer->away_ms = away_ms[i];
+    }
+}
+
 static bool contains(const uint32_t *peers, size_t count, uint32_t peer)
 {
     for (size_t i = 0; i < count; i++)

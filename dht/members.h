@@ -30,6 +30,7 @@ struct dht_peer {
     enum dht_link link;
     struct hf_rtt rtt[DHT_CLASS_COUNT];
     struct dht_pace pace;  /* of its fragments */
+    uint32_t away_ms;      /* its round trip as routing expects it; 0: not known */
     size_t incoming_bytes; /* asked of it */
     uint64_t fetched_ms;   /* when its last fragment came */
     uint64_t heard_ms;     /* when anything last came from it */
@@ -58,6 +59,11 @@ void dht_members_done(struct dht_members *members);
 /* NULL: not a member. */
 struct dht_peer *dht_members_find(const struct dht_members *members,
                                   const struct hf_id *id);
+
+/* What routing knows of their round trips: for members that were not asked anything yet.
+ * Ids of others are left out. */
+void dht_members_place(struct dht_members *members, const struct hf_id *ids,
+                       const uint32_t *away_ms, size_t count);
 
 /* Indices of the first `max` members that are not evicted, clockwise from key by their
  * positions, each once; returns how many there are. */

@@ -87,7 +87,11 @@ static void handle(struct dht_core *core, const struct dht_event *event)
     switch (event->kind) {
     case DHT_TICK: break; /* every step looks at the time */
     case DHT_MESSAGE: receive(core, &event->peer, event->message); break;
-    case DHT_FOUND: dht_core_found(core, event->tag, event->ids, event->id_count); break;
+    case DHT_FOUND:
+        if (event->away_ms != NULL)
+            dht_members_place(&core->members, event->ids, event->away_ms, event->id_count);
+        dht_core_found(core, event->tag, event->ids, event->id_count);
+        break;
     case DHT_LOOKUP_FAILED: dht_core_found(core, event->tag, NULL, 0); break;
     case DHT_PEER_UP: dht_core_peer_up(core, &event->peer); break;
     case DHT_PEER_DOWN: dht_core_peer_down(core, &event->peer); break;

@@ -67,6 +67,9 @@ struct dht_event {
     struct hf_id peer, vault, block;
     const struct dht_message *message;
     const struct hf_id *ids;
+    const uint32_t
+        *away_ms; /* FOUND: the expected round trip to each, 0: not known; or NULL
+                   */
     size_t id_count;
     const struct dht_member *members;
     size_t member_count;
