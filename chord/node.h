@@ -61,7 +61,7 @@
 #define CHORD_HOPS_MAX    64u /* questions of one lookup */
 #define CHORD_LOOKUPS_MAX 32u /* lookups under way at once */
 #define CHORD_FOUND_MAX   34u /* peers of one CHORD_FOUND: 2 * (CHORD_SUCCESSORS_MAX + 1) */
-#define CHORD_OUTPUT_MAX  320u /* actions that one step can ask for */
+#define CHORD_OUTPUT_MAX  384u /* actions that one step can ask for */
 #define CHORD_FINGERS_MAX 48u  /* over the 48 largest intervals: rings of up to 2^48 */
 
 /* The shortest time in which a silent node is given up: tries of a fifth, two fifths, four
@@ -135,7 +135,7 @@ struct chord_action {
     const struct chord_message *message; /* in the output, likewise */
 };
 
-/* The caller's, about 600 KiB: one for all nodes that one thread drives. */
+/* The caller's, about 800 KiB: one for all nodes that one thread drives. */
 struct chord_output {
     struct chord_action actions[CHORD_OUTPUT_MAX];
     size_t action_count;

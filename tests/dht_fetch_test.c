@@ -89,6 +89,31 @@ static void a_dead_holder_costs_one_timeout_once(void **state)
     }
 }
 
+/* Those who were never asked anything are asked in the order of their distance. */
+static void the_near_ones_are_asked_first(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        uint64_t ms[2];
+
+        for (unsigned knows = 0; knows < 2; knows++) {
+            struct net *net = net_with(seed, 1);
+
+            net->distances = knows == 1;
+            for (size_t i = 1; i <= 5; i++)
+                net->nodes[i].slow_ms = 2000;
+            ms[knows] = read_at_once(net, 0, 1);
+            if (knows == 1) {
+                for (size_t i = 1; i <= 5; i++)
+                    assert_int_equal(net->nodes[i].asked, 0);
+            }
+            end(net, 1);
+        }
+        assert_true(ms[1] <= PROMPT_MS);
+        assert_true(ms[0] > PROMPT_MS); /* else the order shows nothing */
+    }
+}
+
 static void dead_holders_cost_one_timeout_together(void **state)
 {
     (void)state;
@@ -297,6 +322,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_dead_holder_costs_one_timeout_once),
+        cmocka_unit_test(the_near_ones_are_asked_first),
         cmocka_unit_test(dead_holders_cost_one_timeout_together),
         cmocka_unit_test(a_holder_that_answers_again_is_asked_again),
         cmocka_unit_test(a_slow_holder_is_asked_for_little),

@@ -428,7 +428,11 @@ static void trace(struct net *net, const struct net_event *e)
 static void answer_lookup(struct net *net, const struct net_event *e)
 {
     struct hf_id ids[NET_NODES_MAX];
-    struct dht_event event = {.kind = DHT_FOUND, .tag = e->tag, .ids = ids};
+    uint32_t away_ms[NET_NODES_MAX];
+    struct dht_event event = {.kind = DHT_FOUND,
+                              .tag = e->tag,
+                              .ids = ids,
+                              .away_ms = net->distances ? away_ms : NULL};
     size_t first = 0;
 
     while (first < net->count && hf_id_compare(&net->nodes[first].id, &e->key) < 0)
@@ -436,7 +440,9 @@ static void answer_lookup(struct net *net, const struct net_event *e)
     for (size_t i = 0; i < net->count; i++) {
         const struct net_node *node = &net->nodes[(first + i) % net->count];
 
-        if (!node->dead && event.id_count < 16) ids[event.id_count++] = node->id;
+        if (node->dead || event.id_count == 16) continue;
+        away_ms[event.id_count] = (uint32_t)(2 * net->delay_max_ms + node->slow_ms);
+        ids[event.id_count++] = node->id;
     }
     net_step(net, e->node, &event);
 }

@@ -75,7 +75,8 @@ struct net {
     uint64_t now_ms, random, serial;
     unsigned loss, duplicates; /* of 1000 messages */
     uint64_t delay_min_ms, delay_max_ms;
-    bool links; /* nodes are told when a link breaks or stands again */
+    bool distances; /* lookups tell how far away each node is */
+    bool links;     /* nodes are told when a link breaks or stands again */
     struct net_event *events;
     struct net_outcome outcomes[NET_TAGS_MAX];
     uint64_t next_tag;
