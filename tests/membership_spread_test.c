@@ -8,7 +8,7 @@
 
 /* One step of telling: the news wait a moment, digest, digest, facts. */
 #define STEP    4u
-#define SETTLED (25u * SPREAD_ROUND)
+#define SETTLED (12u * SPREAD_ROUND)
 
 static const size_t sizes[] = {8, 64, 256, 1024};
 #define SIZES (sizeof sizes / sizeof sizes[0])
