@@ -47,6 +47,7 @@ static json_t *invite(struct daemon *daemon, const json_t *arguments, struct hf_
 {
     struct invitation_terms terms = {.now_s = now_s()};
     char code[CODE_TEXT_SIZE];
+    struct address_list advertised;
     struct steward steward;
     json_t *answer = NULL;
     int64_t expires;
@@ -64,9 +65,12 @@ static json_t *invite(struct daemon *daemon, const json_t *arguments, struct hf_
     }
     terms.uses = (unsigned)uses;
     terms.expires_s = terms.now_s + expires;
+    if (!address_list_parse(daemon->member.settings.advertise, &advertised)) {
+        (void)hf_fail(err, HF_INVALID, "invite: this machine advertises no address");
+        return NULL;
+    }
     if (member_home_steward(&daemon->member, &steward, err) == HF_OK &&
-        steward_invite(&steward, daemon->member.settings.advertise, &terms, code, err) ==
-            HF_OK)
+        steward_invite(&steward, advertised.at[0], &terms, code, err) == HF_OK)
         answer = json_pack("{s:s}", "code", code);
     hf_wipe(code, sizeof code);
     return answer;
@@ -85,14 +89,22 @@ static json_t *time_text(int64_t time_s)
     return json_string(text);
 }
 
+/* Of the clock that the others see, UTC, since 1970. */
+static int64_t seen_s(const struct spread_peer *peer)
+{
+    const int64_t ago_ms = (int64_t)(loop_now_ms() - peer->since_ms);
+
+    return (hf_clock_realtime_ns() / 1000000 - ago_ms) / 1000;
+}
+
 static json_t *describe_peer(const struct daemon *daemon,
                              const struct roster_member *member)
 {
     const struct certificate *certificate = &member->certificate;
     const struct announcement *announcement = &member->announcement;
     const bool self = hf_id_equal(&certificate->id, &daemon->member.certificate.id);
-    const struct presence *presence = gossip_presence(daemon->gossip, &certificate->id);
-    const bool up = self || (presence != NULL && presence->up);
+    const struct spread_peer *peer = gossip_peer(daemon->gossip, &certificate->id);
+    const bool up = self || (peer != NULL && peer->up);
     char id[HF_ID_HEX_SIZE];
 
     return json_pack("{s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:I,s:o}", "id",
@@ -103,7 +115,7 @@ static json_t *describe_peer(const struct daemon *daemon,
                      "steward", certificate->steward, "space",
                      (json_int_t)(member->announced ? announcement->space_bytes : 0),
                      "missing_since",
-                     up || presence == NULL ? json_null() : time_text(presence->since_s));
+                     up || peer == NULL ? json_null() : time_text(seen_s(peer)));
 }
 
 static json_t *peers(const struct daemon *daemon)

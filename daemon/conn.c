@@ -83,7 +83,10 @@ static void adopt(struct conn *conn)
     const bool again = old != NULL && old->ours == conn->ours;
 
     if (is_stranger(conn)) links->strangers--;
-    if (peer->opening == conn) peer->opening = NULL;
+    if (peer->opening == conn) {
+        peer->opening = NULL;
+        peer_worked(peer);
+    }
     peer->wait_ms = 0;
     peer->retry_ms = 0;
     link_settle(conn->link);

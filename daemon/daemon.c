@@ -25,10 +25,9 @@ size_t daemon_up_count(const struct daemon *daemon)
 
     for (size_t i = 0; i < roster_count(roster); i++) {
         const struct hf_id *node = &roster_at(roster, i)->certificate.id;
-        const struct presence *presence = gossip_presence(daemon->gossip, node);
+        const struct spread_peer *peer = gossip_peer(daemon->gossip, node);
 
-        if (hf_id_equal(node, &daemon->member.certificate.id) ||
-            (presence != NULL && presence->up))
+        if (hf_id_equal(node, &daemon->member.certificate.id) || (peer != NULL && peer->up))
             up++;
     }
     return up;
@@ -37,15 +36,14 @@ size_t daemon_up_count(const struct daemon *daemon)
 static void describe(const struct daemon *daemon, const struct roster_member *member,
                      struct dht_member *out)
 {
-    const struct presence *presence =
-        gossip_presence(daemon->gossip, &member->certificate.id);
+    const struct spread_peer *peer = gossip_peer(daemon->gossip, &member->certificate.id);
     const uint64_t now_ms = loop_now_ms();
 
     *out = (struct dht_member){.id = member->certificate.id, .evicted = member->evicted};
     if (member->announced && member->announcement.site[0] != '\0')
         hf_sha256(member->announcement.site, strlen(member->announcement.site), &out->site);
-    out->missing = presence != NULL && !presence->up &&
-                   now_ms - presence->since_ms > DAEMON_REPAIR_WAIT_MS;
+    out->missing =
+        peer != NULL && !peer->up && now_ms - peer->since_ms > DAEMON_REPAIR_WAIT_MS;
 }
 
 /* A node that has just started does not mistake those it has not reached yet for gone. */
@@ -290,7 +288,6 @@ static enum hf_code override_settings(struct daemon *daemon, struct hf_err *err)
 {
     struct member_settings *settings = &daemon->member.settings;
     struct member_options options = {.listen = settings->listen,
-                                     .advertise = settings->advertise,
                                      .site = settings->site,
                                      .space_bytes = settings->space_bytes,
                                      .now_s = hf_clock_realtime_ns() / 1000000000};

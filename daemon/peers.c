@@ -137,26 +137,40 @@ static void on_resolved(void *arg, const struct sockaddr *address, int size)
     if (peer->opening == NULL) peer_failed(peer);
 }
 
-/* False: it has no address of that number. */
+/* The address of this attempt: the one that worked last, then the others in order. */
+static size_t address_of(const struct peer *peer)
+{
+    if (peer->attempt == 0) return peer->worked;
+    return peer->attempt <= peer->worked ? peer->attempt - 1 : peer->attempt;
+}
+
+/* False: there are no more addresses than were tried. */
 static bool try_address(struct peer *peer)
 {
     const struct roster_member *member =
         roster_find(peer->links->member->roster, &peer->node);
 
     if (member == NULL || member->evicted || !member->announced ||
-        peer->address >= member->announcement.address_count)
+        peer->attempt >= member->announcement.address_count)
         return false;
+    if (peer->worked >= member->announcement.address_count) peer->worked = 0;
     peer->resolving = true;
-    resolver_start(peer->links->resolver, member->announcement.addresses[peer->address],
+    resolver_start(peer->links->resolver, member->announcement.addresses[address_of(peer)],
                    on_resolved, peer);
     return true;
+}
+
+void peer_worked(struct peer *peer)
+{
+    peer->worked = address_of(peer);
+    peer->attempt = 0;
 }
 
 void peer_connect(struct peer *peer)
 {
     if (peer->up != NULL || peer->opening != NULL || peer->resolving) return;
     if (loop_now_ms() < peer->retry_ms) return;
-    peer->address = 0;
+    peer->attempt = 0;
     peer->readdressed = false;
     if (!try_address(peer)) back_off(peer);
 }
@@ -165,7 +179,7 @@ void peer_failed(struct peer *peer)
 {
     struct links *links = peer->links;
 
-    peer->address++;
+    peer->attempt++;
     if (peer->up != NULL || (!peer->readdressed && try_address(peer))) return;
     if (peer->readdressed)
         peer->retry_ms = 0;

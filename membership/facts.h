@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define FACT_SIZE_MAX             1024u /* encoded, any of them */
-#define ANNOUNCEMENT_ADDRESSES    4u
+#define ANNOUNCEMENT_ADDRESSES    ADDRESS_LIST_MAX
 #define CERTIFICATE_LIFE_S        (INT64_C(365) * 24 * 3600)
 #define CERTIFICATE_POSITIONS_MAX 64u
 

@@ -135,6 +135,17 @@ enum hf_code member_home_load(const struct hf_home *home, struct member_home *me
 
 /* ---- making ---- */
 
+static void announce_addresses(const struct member_settings *settings,
+                               struct announcement *announcement)
+{
+    struct address_list advertised;
+
+    /* Settings that do not parse are neither made nor loaded. */
+    if (!address_list_parse(settings->advertise, &advertised)) return;
+    memcpy(announcement->addresses, advertised.at, sizeof announcement->addresses);
+    announcement->address_count = advertised.count;
+}
+
 /* Makes the home and opens it.  HF_EXISTS: there is a ring in it. */
 static enum hf_code prepare(const struct hf_home *home, struct member_home *member,
                             struct hf_err *err)
@@ -276,8 +287,7 @@ enum hf_code member_home_join_over(const struct hf_home *home, int fd, const cha
     rc = prepare(home, &member, err);
     if (rc != HF_OK) goto out;
     wish.name = host_name;
-    memcpy(wish.announcement.addresses[0], settings.advertise, ADDRESS_SIZE);
-    wish.announcement.address_count = 1;
+    announce_addresses(&settings, &wish.announcement);
     wish.announcement.space_bytes = settings.space_bytes;
     memcpy(wish.announcement.site, settings.site, SITE_SIZE);
     wish.announcement.time_s = options->now_s;
@@ -326,7 +336,6 @@ enum hf_code member_home_announce(struct member_home *member, const struct hf_id
         .node = member->certificate.id,
         .seq = self != NULL && self->announced ? self->announcement.seq + 1 : 1,
         .store = *store,
-        .address_count = 1,
         .space_bytes = member->settings.space_bytes,
         .time_s = now_s,
     };
@@ -335,7 +344,7 @@ enum hf_code member_home_announce(struct member_home *member, const struct hf_id
     bool news;
     size_t n;
 
-    memcpy(announcement.addresses[0], member->settings.advertise, ADDRESS_SIZE);
+    announce_addresses(&member->settings, &announcement);
     memcpy(announcement.site, member->settings.site, SITE_SIZE);
     rc =
         announcement_sign(&announcement, identity_signer(member->identity), bytes, &n, err);
