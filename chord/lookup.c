@@ -108,7 +108,7 @@ static void lookup_ask(struct chord_node *node, struct chord_lookup *lookup,
 static void lookup_be_content(struct chord_node *node, struct chord_lookup *lookup)
 {
     lookup->content = true;
-    lookup->alternate_count = table_closest(node, &lookup->key, lookup->alternates);
+    lookup->alternate_count = table_closest(node, &lookup->key, true, lookup->alternates);
 }
 
 /* Asks the closest alternate, or ends the lookup. */
@@ -142,7 +142,7 @@ static void lookup_miss(struct chord_node *node, struct chord_lookup *lookup)
 /* Starts from what this node knows: the believed owner first when there is a roster. */
 static void lookup_begin(struct chord_node *node, struct chord_lookup *lookup)
 {
-    lookup->alternate_count = table_closest(node, &lookup->key, lookup->alternates);
+    lookup->alternate_count = table_closest(node, &lookup->key, true, lookup->alternates);
     if (lookup->purpose == PURPOSE_USER && table_has_roster(node)) {
         const struct chord_peer *owner = &node->roster[table_roster_at(node, &lookup->key)];
 

@@ -147,7 +147,7 @@ static void field_get(struct hf_reader *r, int64_t key, struct chord_message *me
 {
     switch (key) {
     case KEY_KIND:
-        message->kind = (enum chord_message_kind)hf_get_uint(r, CHORD_MESSAGE_WITNESSED);
+        message->kind = (enum chord_message_kind)hf_get_uint(r, CHORD_MESSAGE_CHANGED);
         break;
     case KEY_RPC: message->rpc = hf_get_u64(r); break;
     case KEY_FROM: peer_get(r, &message->from); break;

@@ -14,6 +14,7 @@
  *     WITNESS    ------------------>         I cannot reach .subject: can you?
  *                <------------------  WITNESSED
  *     NOTIFY     ------------------>         I believe that I am your predecessor
+ *     CHANGED    ------------------>         my successor list is another: look at it soon
  *     LEAVING    ------------------>         I stop now
  *
  * An answer carries the rpc number of its question.  Each peer comes with its coordinate,
@@ -45,13 +46,14 @@ enum chord_message_kind {
     CHORD_MESSAGE_NEXT = 9,
     CHORD_MESSAGE_LEAVING = 10,
     CHORD_MESSAGE_WITNESS = 11,
-    CHORD_MESSAGE_WITNESSED = 12
+    CHORD_MESSAGE_WITNESSED = 12,
+    CHORD_MESSAGE_CHANGED = 13
 };
 
 /* Fields that a kind does not have are zero. */
 struct chord_message {
     enum chord_message_kind kind;
-    uint64_t rpc;           /* chosen by the asker; 0 in NOTIFY and LEAVING */
+    uint64_t rpc;           /* chosen by the asker; 0 in NOTIFY, CHANGED and LEAVING */
     struct chord_peer from; /* the sender; .node is what its link was authenticated as */
     struct hf_id to;        /* the position that is addressed */
     struct hf_id key;       /* NEXT_HOP */

@@ -119,6 +119,7 @@ static void on_message(struct chord_node *node, const struct chord_message *mess
     case CHORD_MESSAGE_PING:
     case CHORD_MESSAGE_NEXT_HOP: answer_question(node, message); break;
     case CHORD_MESSAGE_NOTIFY: ring_notified(node, from); break;
+    case CHORD_MESSAGE_CHANGED: ring_changed(node, from); break;
     case CHORD_MESSAGE_WITNESS: witness_asked(node, message); break;
     case CHORD_MESSAGE_STATE:
     case CHORD_MESSAGE_BUSY:
@@ -253,22 +254,35 @@ static void tick(struct chord_node *node)
     }
 }
 
-static void report_neighbours(struct chord_node *node)
+static uint64_t hash_list(const struct chord_node *node)
 {
     struct hf_sha256 h;
     struct hf_id digest;
     uint64_t hash;
 
     hf_sha256_init(&h);
-    if (node->has_predecessor)
-        hf_sha256_add(&h, &node->predecessor.position, sizeof node->predecessor.position);
     for (size_t i = 0; i < node->successor_count; i++)
         hf_sha256_add(&h, &node->successors[i].position, HF_ID_SIZE);
     hf_sha256_final(&h, &digest);
     memcpy(&hash, digest.b, sizeof hash);
+    return hash;
+}
+
+/* To the caller; and what concerns the predecessor's list, to the predecessor. */
+static void report_neighbours(struct chord_node *node)
+{
+    const uint64_t list = hash_list(node);
+    uint64_t hash = 0;
+
+    if (node->has_predecessor) memcpy(&hash, node->predecessor.position.b, sizeof hash);
+    hash ^= list;
     if (hash == node->neighbours_hash) return;
     node->neighbours_hash = hash;
     chord_act(node, CHORD_NEIGHBOURS);
+    if (list == node->list_hash) return;
+    node->list_hash = list;
+    if (node->mode == CHORD_MODE_RING && node->has_predecessor)
+        chord_send(node, &node->predecessor, CHORD_MESSAGE_CHANGED, 0);
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)

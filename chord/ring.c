@@ -282,6 +282,15 @@ void ring_notified(struct chord_node *node, const struct chord_peer *peer)
     node->notifier = *peer;
 }
 
+void ring_changed(struct chord_node *node, const struct chord_peer *peer)
+{
+    const uint64_t soon_ms = chord_soon(node);
+
+    if (node->mode == CHORD_MODE_RING && chord_peer_equal(&node->successors[0], peer) &&
+        soon_ms < node->stabilise_ms)
+        node->stabilise_ms = soon_ms;
+}
+
 static void rectify(struct chord_node *node)
 {
     const struct chord_peer q = node->notifier;

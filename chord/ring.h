@@ -22,6 +22,10 @@ size_t ring_copy_list(const struct chord_node *node, const struct chord_peer *he
 bool ring_answer(struct chord_node *node, const struct chord_message *message);
 /* `peer` believes that it is this node's predecessor. */
 void ring_notified(struct chord_node *node, const struct chord_peer *peer);
+/* `peer` says that its list has changed: when it is the successor, this node's is to be
+ * copied again, and so on back to all whose lists hold the change.  Without that, news
+ * would go back one entry in a period. */
+void ring_changed(struct chord_node *node, const struct chord_peer *peer);
 /* The link layer gave up `peer`; with `left`, it has said itself that it stops. */
 void ring_unreachable(struct chord_node *node, const struct chord_peer *peer, bool left);
 /* Acts on deadlines that have passed and on what was queued. */

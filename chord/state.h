@@ -123,6 +123,7 @@ struct chord_node {
     struct chord_peer successors[CHORD_SUCCESSORS_MAX];
     size_t successor_count;
     uint64_t neighbours_hash; /* as last reported by CHORD_NEIGHBOURS */
+    uint64_t list_hash;       /* of the successor list, as last told the predecessor */
 
     struct chord_query query;
     struct chord_witness witnesses[CHORD_WITNESSES_MAX];

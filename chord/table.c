@@ -154,30 +154,41 @@ void table_add_closer(const struct chord_node *node, const struct hf_id *key,
 }
 
 static void consider(const struct chord_node *node, const struct hf_id *key,
-                     const struct chord_peer *peer, struct chord_peer *out, size_t *count)
+                     const struct chord_peer *peer, struct chord_peer *out, size_t *count,
+                     size_t max)
 {
     if (chord_between(&node->self.position, &peer->position, key) &&
         !table_is_suspect(node, peer))
-        table_add_closer(node, key, out, count, CHORD_CLOSER_MAX, peer);
+        table_add_closer(node, key, out, count, max, peer);
 }
 
-size_t table_closest(const struct chord_node *node, const struct hf_id *key,
-                     struct chord_peer *out)
+static size_t closest_known(const struct chord_node *node, const struct hf_id *key,
+                            size_t max, struct chord_peer *out)
 {
     size_t count = 0;
 
     for (size_t i = 0; i < node->successor_count; i++)
-        consider(node, key, &node->successors[i], out, &count);
+        consider(node, key, &node->successors[i], out, &count, max);
     for (size_t i = 0; i < CHORD_FINGERS_MAX; i++) {
-        if (node->finger_known[i]) consider(node, key, &node->fingers[i], out, &count);
+        if (node->finger_known[i]) consider(node, key, &node->fingers[i], out, &count, max);
     }
-    if (table_has_roster(node)) {
-        const size_t n = node->roster_count;
-        const size_t at = table_roster_at(node, key);
+    return count;
+}
 
-        /* More than are wanted, as some may be suspects. */
-        for (size_t i = 1; i <= CHORD_CLOSER_MAX + CHORD_SUSPECTS_MAX && i < n; i++)
-            consider(node, key, &node->roster[(at + n - i) % n], out, &count);
+size_t table_closest(const struct chord_node *node, const struct hf_id *key, bool guess,
+                     struct chord_peer *out)
+{
+    const size_t n = node->roster_count;
+    size_t at, count;
+
+    if (!guess || !table_has_roster(node))
+        return closest_known(node, key, CHORD_CLOSER_MAX, out);
+    count = closest_known(node, key, CHORD_CLOSER_MAX / 2, out);
+    at = table_roster_at(node, key);
+    /* More than there is room for, as some may be suspects. */
+    for (size_t i = 1; i <= CHORD_CLOSER_MAX + CHORD_SUSPECTS_MAX && i < n; i++) {
+        if (count == CHORD_CLOSER_MAX) break;
+        consider(node, key, &node->roster[(at + n - i) % n], out, &count, CHORD_CLOSER_MAX);
     }
     return count;
 }
@@ -215,6 +226,6 @@ bool table_route(const struct chord_node *node, const struct hf_id *key, uint32_
         add_successors(node, i, peers, count);
         return true;
     }
-    *count = table_closest(node, key, peers);
+    *count = table_closest(node, key, false, peers);
     return false;
 }

@@ -239,7 +239,8 @@ static void pending_question(struct pending *pending, size_t place)
         pending_add(pending, place, node->join.successors, node->join.successor_count);
     if (node->query.kind != QUERY_STABILISE) return;
     asked = world_place_of(pending->world, &node->query.to.position);
-    if (asked == WORLD_NOBODY || !is_member(pending->judge, asked))
+    /* The witness may have looked before the asked came back. */
+    if (node->query.witnessed || asked == WORLD_NOBODY || !is_member(pending->judge, asked))
         pending_add(pending, place, &node->successors[1], node->successor_count - 1);
 }
 

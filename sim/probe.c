@@ -6,7 +6,7 @@ void probe_ask(struct probe *probe, struct world *world, size_t asker, struct dr
 
     draw_id(draw, &key);
     probe->started++;
-    world_lookup(world, asker, &key, 2, 0);
+    world_lookup(world, asker, &key, 2, probe->user);
 }
 
 void probe_all(struct probe *probe, struct world *world, struct draw *draw)

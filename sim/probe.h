@@ -5,6 +5,7 @@
 #include "sim/world.h"
 
 struct probe {
+    uint64_t user; /* what its lookups are told apart by */
     uint64_t started, ended, failed, wrong;
 };
 

@@ -386,6 +386,7 @@ static unsigned loss_class(enum chord_message_kind kind)
     case CHORD_MESSAGE_LEAVING: return 7;
     case CHORD_MESSAGE_WITNESS: return 8;
     case CHORD_MESSAGE_WITNESSED: return 9;
+    case CHORD_MESSAGE_CHANGED: return 10;
     }
     return 7;
 }
@@ -656,6 +657,12 @@ void world_leave(struct world *world, size_t place)
 
     world_step(world, place, &event);
     world_crash(world, place);
+}
+
+void world_thaw(struct world *world, size_t place)
+{
+    if (world->nodes[place].node != NULL && world->nodes[place].frozen_us != 0)
+        thaw(world, place);
 }
 
 void world_freeze(struct world *world, size_t place, uint64_t duration_us)

@@ -133,6 +133,8 @@ void world_crash(struct world *world, size_t place);
 void world_leave(struct world *world, size_t place);
 /* Nothing reaches it and it does nothing for so long. */
 void world_freeze(struct world *world, size_t place, uint64_t duration_us);
+/* It runs again, from now on. */
+void world_thaw(struct world *world, size_t place);
 /* Gives the node at `place` an event; now_ms is filled in. */
 void world_step(struct world *world, size_t place, struct chord_event *event);
 

@@ -33,7 +33,8 @@ static struct chord_message message_of(enum chord_message_kind kind)
     m.kind = kind;
     m.from = peer_of(0x10);
     memset(&m.to, 0x20, sizeof m.to);
-    if (kind != CHORD_MESSAGE_NOTIFY && kind != CHORD_MESSAGE_LEAVING)
+    if (kind != CHORD_MESSAGE_NOTIFY && kind != CHORD_MESSAGE_LEAVING &&
+        kind != CHORD_MESSAGE_CHANGED)
         m.rpc = UINT64_C(0x0102030405060708);
     if (kind == CHORD_MESSAGE_NEXT_HOP) {
         memset(&m.key, 0x30, sizeof m.key);
@@ -73,7 +74,7 @@ static void assert_same_peer(const struct chord_peer *a, const struct chord_peer
 static void every_kind_comes_back(void **state)
 {
     (void)state;
-    for (int kind = CHORD_MESSAGE_GET_STATE; kind <= CHORD_MESSAGE_WITNESSED; kind++) {
+    for (int kind = CHORD_MESSAGE_GET_STATE; kind <= CHORD_MESSAGE_CHANGED; kind++) {
         const struct chord_message m = message_of((enum chord_message_kind)kind);
         uint8_t bytes[CHORD_MESSAGE_MAX];
         const size_t n = encode(&m, bytes);
@@ -103,7 +104,7 @@ static void every_kind_comes_back(void **state)
 static void every_truncation_fails(void **state)
 {
     (void)state;
-    for (int kind = CHORD_MESSAGE_GET_STATE; kind <= CHORD_MESSAGE_WITNESSED; kind++) {
+    for (int kind = CHORD_MESSAGE_GET_STATE; kind <= CHORD_MESSAGE_CHANGED; kind++) {
         const struct chord_message m = message_of((enum chord_message_kind)kind);
         uint8_t bytes[CHORD_MESSAGE_MAX + 1];
         const size_t n = encode(&m, bytes);
@@ -149,7 +150,7 @@ static void what_a_kind_must_not_have_is_refused(void **state)
         {CHORD_MESSAGE_STATE, CHORD_MESSAGE_NEXT, 0, 2},
         {CHORD_MESSAGE_PING, CHORD_MESSAGE_STATE, 0, 0},
         {CHORD_MESSAGE_PING, 0, 0, 0},
-        {CHORD_MESSAGE_PING, 13, 0, 0},
+        {CHORD_MESSAGE_PING, 14, 0, 0},
         {CHORD_MESSAGE_NEXT_HOP, CHORD_MESSAGE_NEXT_HOP, 0, 0},
         {CHORD_MESSAGE_NEXT_HOP, CHORD_MESSAGE_NEXT_HOP, 17, 0},
     };

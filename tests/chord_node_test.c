@@ -440,6 +440,30 @@ static void lookup_goes_round_many_dead(void **state)
     chord_ring_free(ring);
 }
 
+/* A new member is on every list that it belongs to within one period: each change is told
+ * to the predecessor. */
+static void news_goes_back_through_all_lists(void **state)
+{
+    const struct ring_options options = {.seed = 23, .successors = 16, .delay_max_ms = 20};
+    size_t order[RING_NODES_MAX];
+    struct chord_ring *ring = founded(&options, 40, order);
+    size_t last;
+
+    (void)state;
+    for (size_t i = 17; i < 39; i++) {
+        chord_ring_join(ring, order[i], order[0]);
+        chord_ring_run(ring, 500);
+    }
+    last = order[39];
+    chord_ring_run(ring, QUIET_MS);
+    assert_holds(ring);
+    chord_ring_join(ring, last, order[0]);
+    /* Its neighbours hear of it within a period; the other lists within the next. */
+    chord_ring_run(ring, 6000);
+    assert_ideal(ring);
+    chord_ring_free(ring);
+}
+
 static size_t liar;
 
 /* Names only peers that are no closer, or claims the key for itself and out of order. */
@@ -733,6 +757,7 @@ int main(void)
         cmocka_unit_test(shrinks_to_one_node),
         cmocka_unit_test(lookups_under_failures_end),
         cmocka_unit_test(lookup_goes_round_many_dead),
+        cmocka_unit_test(news_goes_back_through_all_lists),
         cmocka_unit_test(lying_hop_is_rejected),
         cmocka_unit_test(hop_that_is_not_closer_is_not_asked),
         cmocka_unit_test(messages_in_anothers_name_are_ignored),

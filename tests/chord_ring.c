@@ -149,6 +149,7 @@ static size_t loss_class(enum chord_message_kind kind)
     case CHORD_MESSAGE_LEAVING: return 7;
     case CHORD_MESSAGE_WITNESS: return 8;
     case CHORD_MESSAGE_WITNESSED: return 9;
+    case CHORD_MESSAGE_CHANGED: return 10;
     }
     return 7;
 }
@@ -469,8 +470,10 @@ static void lists_add_pending(const struct chord_ring *ring, struct lists *lists
         if (!ring->members[i].alive) continue;
         if (node->query.kind == QUERY_JOIN_PING)
             pending_add(ring, lists, i, node->join.successors, node->join.successor_count);
+        /* A witness may have looked before the asked came back. */
         if (node->query.kind == QUERY_STABILISE &&
-            !lists->member[index_of(ring, &node->query.to.position)])
+            (node->query.witnessed ||
+             !lists->member[index_of(ring, &node->query.to.position)]))
             pending_add(ring, lists, i, &node->successors[1], node->successor_count - 1);
     }
 }

@@ -46,7 +46,7 @@ struct chord_ring {
     struct ring_packet *packets; /* heap */
     size_t packet_count, packet_capacity;
     uint64_t sequence;
-    bool lost_last[RING_NODES_MAX][RING_NODES_MAX][10];
+    bool lost_last[RING_NODES_MAX][RING_NODES_MAX][11];
     struct ring_lookup *lookups;
     size_t lookup_count, lookup_capacity;
     struct hf_sha256 trace;

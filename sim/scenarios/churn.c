@@ -48,15 +48,18 @@ static size_t random_member(struct world *world)
 
 static void join(struct world *world, struct churn *state)
 {
+    size_t contacts[CONTACTS];
     size_t place;
 
     if (world->live == world->count) return;
+    for (unsigned i = 0; i < CONTACTS; i++)
+        contacts[i] = random_member(world);
     do {
         place = draw_below(&state->draw, world->count);
     } while (world_is_live(world, place));
     world_start(world, place);
     for (unsigned i = 0; i < CONTACTS; i++)
-        world_join(world, place, random_member(world));
+        world_join(world, place, contacts[i]);
     state->joins++;
 }
 

@@ -1,0 +1,498 @@
+#include "base/alloc.h"
+#include "sim/founding.h"
+#include "sim/judge.h"
+#include "sim/liar.h"
+#include "sim/probe.h"
+#include "sim/scenarios.h"
+
+#include <stdlib.h>
+
+#define NODES_MIN    8u
+#define NODES_MAX    64u
+#define CALM_PERIODS 20u /* of stabilisation, within which all is well again */
+#define CHECKS       2u  /* looks per period */
+#define CONTACTS     4u  /* members that a joiner knows */
+#define LATE_PERMILL 50u
+
+static const struct scenario_parameter parameters[] = {
+    {"crashes", 1, 0, 1, "1: nodes crash, leave and come back, minutes or days later"},
+    {"freezes", 1, 0, 1, "1: nodes are suspended"},
+    {"cuts", 1, 0, 1, "1: links fail in one direction"},
+    {"parts", 1, 0, 1, "1: the network falls into parts"},
+    {"loss", 1, 0, 1, "1: messages are lost, doubled, overtaken"},
+    {"clocks", 1, 0, 1, "1: clocks run at different rates"},
+    {"liars", 1, 0, 1, "1: up to a fifth lie about their successors"},
+    {"proof", 2, 0, 2,
+     "1: only what Zave's proof allows, 0: more, 2: even seeds only that"},
+    {"periods", 30, 1, 10000, "stabilisation periods of faults"},
+    {"encode", 1, 0, 1, "1: messages are encoded and parsed"},
+    {0},
+};
+
+static const char columns[] =
+    "seed\tnodes\tsuccessors\tproof\troster\tliars\tperiod_"
+    "s\tcrashes\tfreezes\tcuts\tparts\t"
+    "lookups\tanswered\tright\tcalm_periods\tcalm_failed\tcalm_wrong\tsteps\ttrace";
+
+struct chaos {
+    const struct scenario_run *run;
+    struct draw draw;
+    bool proof;  /* nothing happens but what Zave's proof allows */
+    bool roster; /* everybody has a roster of all places */
+    bool calm;
+    uint32_t successors;
+    uint64_t period_us, liars, crashes, freezes, cuts, parts;
+    struct probe faulty, after; /* lookups among faults, and after them */
+    struct chord_peer *honest;  /* the roster when liars are evicted */
+};
+
+/* ---- what happens ---- */
+
+static bool wants(const struct chaos *chaos, const char *fault)
+{
+    return scenario_number(chaos->run, fault) != 0;
+}
+
+/* A member, or WORLD_NOBODY. */
+static size_t random_member(struct world *world, struct draw *draw)
+{
+    const size_t start = draw_below(draw, world->count);
+
+    for (size_t i = 0; i < world->count; i++) {
+        const size_t place = (start + i) % world->count;
+
+        if (world_is_member(world, place)) return place;
+    }
+    return WORLD_NOBODY;
+}
+
+struct contacts {
+    size_t places[CONTACTS];
+};
+
+static struct contacts choose_contacts(struct world *world, struct chaos *chaos)
+{
+    struct contacts contacts;
+
+    for (unsigned i = 0; i < CONTACTS; i++)
+        contacts.places[i] = random_member(world, &chaos->draw);
+    return contacts;
+}
+
+/* Tells a node that joins of some members; the proof begins with such a one. */
+static void introduce(struct world *world, size_t place, const struct contacts *contacts)
+{
+    for (unsigned i = 0; i < CONTACTS; i++) {
+        if (contacts->places[i] != WORLD_NOBODY)
+            world_join(world, place, contacts->places[i]);
+    }
+}
+
+/* A daemon that starts knows its roster, or some members. */
+static void start(struct world *world, struct chaos *chaos, size_t place)
+{
+    const struct contacts contacts = choose_contacts(world, chaos);
+
+    world_start(world, place);
+    if (chaos->roster) world_roster(world, place, world->peers, world->count);
+    if (chaos->proof) introduce(world, place, &contacts);
+}
+
+static bool may_fail(struct world *world, const struct chaos *chaos, size_t place)
+{
+    if (chaos->proof) return judge_may_fail(world->judge, world, place);
+    return world->live > 2;
+}
+
+static void crash_one(struct world *world, struct chaos *chaos)
+{
+    const size_t place = random_member(world, &chaos->draw);
+
+    if (place == WORLD_NOBODY || !may_fail(world, chaos, place)) return;
+    chaos->crashes++;
+    if (draw_below(&chaos->draw, 3) == 0)
+        world_leave(world, place);
+    else
+        world_crash(world, place);
+}
+
+static void restart_one(struct world *world, struct chaos *chaos)
+{
+    const size_t place = draw_below(&chaos->draw, world->count);
+
+    if (!world_is_live(world, place)) start(world, chaos, place);
+}
+
+static void freeze_one(struct world *world, struct chaos *chaos)
+{
+    const size_t place = random_member(world, &chaos->draw);
+    /* A short one goes by unnoticed; of such the proof knows nothing. */
+    const double least = chaos->proof ? 0.25 : 0.01;
+    const double periods = draw_logarithmic(&chaos->draw, least, 10);
+    uint64_t duration_us;
+
+    if (place == WORLD_NOBODY || !may_fail(world, chaos, place)) return;
+    chaos->freezes++;
+    duration_us = 1 + (uint64_t)(periods * (double)chaos->period_us);
+    world_freeze(world, place, duration_us);
+    world_after(world, duration_us + 1, 1 + place);
+}
+
+/* One direction between two places, or all that one place says or hears. */
+static void cut_some(struct world *world, struct chaos *chaos)
+{
+    const size_t a = draw_below(&chaos->draw, world->count);
+    const size_t b = draw_below(&chaos->draw, world->count);
+    const uint64_t how = draw_below(&chaos->draw, 4);
+
+    chaos->cuts++;
+    if (how < 2 && !network_cut(&world->network, a, b, true))
+        world_break(world, "the simulator is out of memory");
+    for (size_t i = 0; i < world->count && how >= 2; i++) {
+        if (!network_cut(&world->network, how == 2 ? a : i, how == 2 ? i : a, true))
+            world_break(world, "the simulator is out of memory");
+    }
+}
+
+static void part(struct world *world, struct chaos *chaos)
+{
+    const uint64_t parts = draw_between(&chaos->draw, 2, 4);
+
+    chaos->parts++;
+    for (size_t i = 0; i < world->count; i++)
+        network_part(&world->network, i, (uint32_t)draw_below(&chaos->draw, parts));
+}
+
+/* Everybody at once, and back within a period. */
+static void crash_all(struct world *world, struct chaos *chaos)
+{
+    for (size_t i = 0; i < world->count; i++) {
+        if (!world_is_live(world, i)) continue;
+        chaos->crashes++;
+        world_crash(world, i);
+    }
+    for (size_t i = 0; i < world->count; i++) {
+        if (draw_below(&chaos->draw, 4) != 0) start(world, chaos, i);
+    }
+}
+
+static void one_fault(struct world *world, struct chaos *chaos)
+{
+    switch (draw_below(&chaos->draw, chaos->proof ? 6 : 12)) {
+    case 0:
+    case 1:
+        if (wants(chaos, "crashes")) crash_one(world, chaos);
+        break;
+    case 2:
+    case 3: restart_one(world, chaos); break;
+    case 4: /* who wakes finds its ring again by its roster */
+        if (wants(chaos, "freezes") && chaos->roster) freeze_one(world, chaos);
+        break;
+    case 5: break; /* a quiet moment */
+    case 6:
+    case 7:
+        if (wants(chaos, "cuts")) cut_some(world, chaos);
+        break;
+    case 8:
+        if (wants(chaos, "parts")) part(world, chaos);
+        break;
+    case 9:
+    case 10: network_heal(&world->network); break;
+    default:
+        if (wants(chaos, "crashes") && draw_below(&chaos->draw, 4) == 0)
+            crash_all(world, chaos);
+        break;
+    }
+}
+
+/* It was suspended and has begun to join again. */
+static void wake(struct world *world, struct chaos *chaos, size_t place)
+{
+    const struct contacts contacts = choose_contacts(world, chaos);
+
+    if (chaos->proof && world_is_live(world, place)) introduce(world, place, &contacts);
+}
+
+static void on_timer(struct world *world, void *context, uint64_t what)
+{
+    struct chaos *chaos = context;
+    const size_t asker = random_member(world, &chaos->draw);
+    const double wait_us = draw_exponential(&chaos->draw, (double)chaos->period_us / 2);
+
+    if (what > 0) {
+        wake(world, chaos, what - 1);
+        return;
+    }
+    if (chaos->calm) return;
+    one_fault(world, chaos);
+    if (asker != WORLD_NOBODY && world_is_member(world, asker))
+        probe_ask(&chaos->faulty, world, asker, &chaos->draw);
+    world_after(world, 1 + (uint64_t)wait_us, 0);
+}
+
+static void on_answer(struct world *world, void *context, const struct world_answer *answer)
+{
+    struct chaos *chaos = context;
+
+    probe_note(answer->user == 0 ? &chaos->faulty : &chaos->after, world, answer);
+}
+
+static void tamper(struct world *world, void *context, size_t from,
+                   struct chord_message *message)
+{
+    struct chaos *chaos = context;
+
+    liar_change(world, &chaos->draw, from, message);
+}
+
+/* ---- the course of a run ---- */
+
+static size_t draw_nodes(const struct scenario_run *run, struct draw *draw)
+{
+    if (run->nodes != 0) return run->nodes;
+    return (size_t)draw_logarithmic(draw, NODES_MIN, NODES_MAX + 0.99);
+}
+
+/* 2(r + 1) nodes make a ring that the proof is about. */
+static uint32_t draw_successors(size_t nodes, struct draw *draw)
+{
+    uint32_t most = (uint32_t)nodes / 2 - 1;
+
+    if (most > CHORD_SUCCESSORS_MAX) most = CHORD_SUCCESSORS_MAX;
+    return (uint32_t)draw_logarithmic(draw, 2, most + 0.99);
+}
+
+/* Delays stay below what the last try of a question waits for: otherwise silence would
+ * not mean failure. */
+static struct network_options draw_network(struct chaos *chaos, uint64_t timeout_us)
+{
+    struct draw *draw = &chaos->draw;
+    const bool loss = wants(chaos, "loss");
+    struct network_options options = {.plane_ms = 20, .access_ms = 2, .delay_us = 500};
+
+    options.jitter_us = draw_below(draw, timeout_us / 4);
+    if (!loss) return options;
+    options.loss = (unsigned)draw_below(draw, 200);
+    options.twice = (unsigned)draw_below(draw, 200);
+    options.fair_loss = true;
+    if (chaos->proof) return options;
+    options.fair_loss = draw_below(draw, 2) == 0;
+    options.late = (unsigned)draw_below(draw, LATE_PERMILL);
+    options.late_us = 5 * timeout_us;
+    return options;
+}
+
+static struct world *make_world(struct chaos *chaos, size_t nodes)
+{
+    const uint64_t timeout_ms = chaos->period_us / 20000;
+    const struct world_options options = {
+        .seed = chaos->run->seed,
+        .places = nodes,
+        .chord = {.stabilise_ms = chaos->period_us / 1000,
+                  .rpc_timeout_ms = timeout_ms,
+                  .lookup_timeout_ms = 10 * timeout_ms,
+                  .successors = chaos->successors,
+                  .lookups = 16},
+        .network = draw_network(chaos, 1000 * timeout_ms),
+        .encode = scenario_number(chaos->run, "encode") != 0,
+        .judged = chaos->proof,
+        .skew_max = wants(chaos, "clocks") ? (unsigned)draw_below(&chaos->draw, 50) : 0,
+        .reset = chaos->proof ? 0 : (unsigned)draw_below(&chaos->draw, 1001),
+        .backlog = (unsigned)draw_below(&chaos->draw, 1001),
+    };
+    const struct world_client client = {
+        .context = chaos, .on_timer = on_timer, .on_answer = on_answer, .tamper = tamper};
+
+    return world_new(&options, &client);
+}
+
+/* A ring of all or of some; or, where nothing is proven of that, all start at once. */
+static void begin(struct world *world, struct chaos *chaos)
+{
+    const size_t founders = draw_between(&chaos->draw, chaos->successors + 1, world->count);
+
+    if (!chaos->proof && chaos->roster && draw_below(&chaos->draw, 2) == 0) {
+        for (size_t i = 0; i < world->count; i++)
+            start(world, chaos, i);
+        return;
+    }
+    while (world->live < founders) {
+        const size_t place = draw_below(&chaos->draw, world->count);
+
+        if (!world_is_live(world, place)) world_start(world, place);
+    }
+    founding_make_ring(world, true);
+    for (size_t i = 0; i < world->count && chaos->roster; i++) {
+        if (world_is_live(world, i)) world_roster(world, i, world->peers, world->count);
+    }
+}
+
+static void choose_liars(struct world *world, struct chaos *chaos)
+{
+    if (chaos->proof || !wants(chaos, "liars")) return;
+    chaos->liars = draw_below(&chaos->draw, world->count / 5 + 1);
+    for (uint64_t i = 0; i < chaos->liars; i++)
+        world->nodes[draw_below(&chaos->draw, world->count)].liar = true;
+}
+
+/* Liars are found out and evicted. */
+static size_t evict_liars(struct world *world, struct chaos *chaos)
+{
+    size_t honest = 0;
+
+    for (size_t i = 0; i < world->count; i++) {
+        if (!world->nodes[i].liar) {
+            chaos->honest[honest++] = world->peers[i];
+            continue;
+        }
+        if (world_is_live(world, i)) world_crash(world, i);
+        world->nodes[i].liar = false;
+    }
+    return honest;
+}
+
+/* No fault any more: the honest run, and those who need one have a roster or a contact. */
+static void calm_down(struct world *world, struct chaos *chaos)
+{
+    struct network_options *options = &world->network.options;
+    size_t honest;
+
+    chaos->calm = true;
+    network_heal(&world->network);
+    options->loss = options->twice = options->late = 0;
+    options->jitter_us /= 4;
+    for (size_t i = 0; i < world->count; i++)
+        world_thaw(world, i);
+    honest = evict_liars(world, chaos);
+    for (size_t i = 0; i < honest; i++) {
+        const size_t place = world_place_of(world, &chaos->honest[i].position);
+
+        if (!world_is_live(world, place)) {
+            if (draw_below(&chaos->draw, 2) == 0) continue;
+            start(world, chaos, place);
+        }
+        if (chaos->roster) world_roster(world, place, chaos->honest, honest);
+        wake(world, chaos, place);
+    }
+}
+
+/* The periods that it took; more than CALM_PERIODS: it was not done then. */
+static double wait_for_ring(struct world *world, uint64_t period_us)
+{
+    for (unsigned i = 0; i <= CALM_PERIODS * CHECKS; i++) {
+        if (world_is_ideal(world)) return (double)i / CHECKS;
+        world_run(world, period_us / CHECKS);
+    }
+    return CALM_PERIODS + 1;
+}
+
+static void print(struct scenario_run *run, const struct world *world,
+                  const struct chaos *chaos, double calm_periods)
+{
+    const struct probe *faulty = &chaos->faulty;
+    struct table *table = run->table;
+
+    table_header(table, columns);
+    table_number(table, run->seed);
+    table_number(table, world->count);
+    table_number(table, chaos->successors);
+    table_number(table, chaos->proof);
+    table_number(table, chaos->roster);
+    table_number(table, chaos->liars);
+    table_real(table, (double)chaos->period_us / 1e6, 0);
+    table_number(table, chaos->crashes);
+    table_number(table, chaos->freezes);
+    table_number(table, chaos->cuts);
+    table_number(table, chaos->parts);
+    table_number(table, faulty->ended);
+    table_number(table, faulty->ended - faulty->failed);
+    table_number(table, faulty->ended - faulty->failed - faulty->wrong);
+    table_real(table, calm_periods, 1);
+    table_number(table, chaos->after.failed);
+    table_number(table, chaos->after.wrong);
+    table_number(table, world->steps);
+    table_hex(table, world->trace.state);
+    table_row(table);
+}
+
+static void judge(struct scenario_run *run, const struct world *world,
+                  const struct chaos *chaos, double calm_periods)
+{
+    const struct probe *after = &chaos->after;
+
+    if (world->broken != NULL)
+        scenario_break(run, world->now_us, "place %zu: %s", world->broken_place,
+                       world->broken);
+    else if (calm_periods > CALM_PERIODS)
+        scenario_break(run, world->now_us, "no ideal ring after %u calm periods",
+                       CALM_PERIODS);
+    else if (after->ended < after->started || after->failed + after->wrong > 0)
+        scenario_break(run, world->now_us,
+                       "of %llu lookups in the ideal ring %llu ended, %llu failed, %llu "
+                       "were wrong",
+                       (unsigned long long)after->started, (unsigned long long)after->ended,
+                       (unsigned long long)after->failed, (unsigned long long)after->wrong);
+}
+
+static void take_course(struct scenario_run *run, struct world *world, struct chaos *chaos)
+{
+    double calm_periods;
+
+    begin(world, chaos);
+    choose_liars(world, chaos);
+    world_after(world, chaos->period_us, 0);
+    world_run(world, scenario_number(run, "periods") * chaos->period_us);
+    calm_down(world, chaos);
+    calm_periods = wait_for_ring(world, chaos->period_us);
+    probe_all(&chaos->after, world, &chaos->draw);
+    world_run(world, 2 * chaos->period_us);
+    print(run, world, chaos, calm_periods);
+    judge(run, world, chaos, calm_periods);
+}
+
+static enum hf_code run_chaos(struct scenario_run *run, struct hf_err *err)
+{
+    static const uint64_t periods_s[] = {10, 30, 3600};
+    struct chaos chaos = {
+        .run = run, .draw = draw_init(run->seed, 40), .after = {.user = 1}};
+    const size_t nodes = draw_nodes(run, &chaos.draw);
+    const uint64_t proof = scenario_number(run, "proof");
+    struct world *world;
+
+    chaos.successors = draw_successors(nodes, &chaos.draw);
+    chaos.proof = proof == 2 ? run->seed % 2 == 0 : proof == 1;
+    /* A ring that may fall apart finds together by its roster alone. */
+    chaos.roster = !chaos.proof || draw_below(&chaos.draw, 2) == 0;
+    chaos.period_us = periods_s[draw_below(&chaos.draw, 3)] * WORLD_SECOND;
+    chaos.honest = hf_alloc_array(nodes, sizeof *chaos.honest);
+    world = make_world(&chaos, nodes);
+    if (world != NULL && chaos.honest != NULL) take_course(run, world, &chaos);
+    if (world == NULL || chaos.honest == NULL)
+        (void)hf_fail(err, HF_NO_MEMORY, "no memory for %zu nodes", nodes);
+    else
+        err->code = HF_OK;
+    world_free(world);
+    free(chaos.honest);
+    return err->code;
+}
+
+const struct scenario scenario_chaos = {
+    .name = "chaos",
+    .summary = "all faults at once, then calm",
+    .promise =
+        "Each node keeps its own rules after every step.  When the faults end, the honest\n"
+        "that live are one ideal ring within 20 stabilisation periods, and every lookup "
+        "is\n"
+        "right.  In runs that keep to what Zave's proof allows (column proof: a ring is\n"
+        "founded; members crash, leave or freeze one by one as long as the invariant "
+        "bears\n"
+        "it; no two messages of a kind in a row are lost and none takes longer than a "
+        "try;\n"
+        "whoever restarts or wakes joins through members; nobody lies) her invariant holds "
+        "after every event.\n"
+        "Nodes, if not given: drawn, 8 to 64.",
+    .nodes = 0,
+    .nodes_min = NODES_MIN,
+    .parameters = parameters,
+    .run = run_chaos,
+};
