@@ -177,7 +177,7 @@ static void invariant_survives_churn(void **state)
     static const uint32_t lengths[] = {2, 3, 4, 8};
 
     (void)state;
-    for (uint64_t seed = 1; seed <= 120; seed++) {
+    for (uint64_t seed = 1; seed <= 60; seed++) {
         const uint32_t r = lengths[seed % 4];
         const bool lossy = seed % 3 != 0;
         const struct ring_options options = {
