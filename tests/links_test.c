@@ -500,6 +500,8 @@ static void addresses_are_tried_in_turn(void **state)
     links_free(b->links);
     open_links_at(world, b, &ports[1]);
     run_until(world, a_lost_b);
+    introduce_at(b, a, ports, 3, 2); /* as it does when it starts */
+    links_readdress(a->links, &b->id);
     links_connect(a->links, &b->id);
     run_until(world, a_up_again);
     assert_int_equal(decoys[0].calls, 1);
