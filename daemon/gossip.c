@@ -195,6 +195,7 @@ static void on_pass_on(evutil_socket_t fd, short what, void *arg)
     if (member_home_save(gossip->config.member, &err) != HF_OK)
         hf_log(HF_LOG_ERROR, "ring", "save the roster: %s", err.msg);
     set_members(gossip);
+    perform_all(gossip);
     known = knowledge(gossip);
     spread_knows(gossip->spread, &known);
     spread_pass_on(gossip->spread, draw());

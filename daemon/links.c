@@ -188,9 +188,7 @@ void links_readdress(struct links *links, const struct hf_id *node)
 {
     struct peer *peer = peers_find(links, node);
 
-    if (peer == NULL) return;
-    peer->worked = 0;
-    if (peer->up != NULL) return;
+    if (peer == NULL || peer->up != NULL) return;
     peer->readdressed = true;
     peer->retry_ms = 0;
     peer->wait_ms = 0;

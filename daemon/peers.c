@@ -137,11 +137,18 @@ static void on_resolved(void *arg, const struct sockaddr *address, int size)
     if (peer->opening == NULL) peer_failed(peer);
 }
 
-/* The address of this attempt: the one that worked last, then the others in order. */
-static size_t address_of(const struct peer *peer)
+/* The address of this attempt: the one that worked last, if it is still announced, then
+ * the others in their order. */
+static const char *address_of(const struct peer *peer, const struct announcement *announced)
 {
-    if (peer->attempt == 0) return peer->worked;
-    return peer->attempt <= peer->worked ? peer->attempt - 1 : peer->attempt;
+    size_t worked = 0;
+    size_t at = peer->attempt;
+
+    while (worked < announced->address_count &&
+           strcmp(announced->addresses[worked], peer->worked) != 0)
+        worked++;
+    if (worked < announced->address_count && at <= worked) at = at == 0 ? worked : at - 1;
+    return announced->addresses[at];
 }
 
 /* False: there are no more addresses than were tried. */
@@ -153,17 +160,10 @@ static bool try_address(struct peer *peer)
     if (member == NULL || member->evicted || !member->announced ||
         peer->attempt >= member->announcement.address_count)
         return false;
-    if (peer->worked >= member->announcement.address_count) peer->worked = 0;
+    memcpy(peer->tried, address_of(peer, &member->announcement), sizeof peer->tried);
     peer->resolving = true;
-    resolver_start(peer->links->resolver, member->announcement.addresses[address_of(peer)],
-                   on_resolved, peer);
+    resolver_start(peer->links->resolver, peer->tried, on_resolved, peer);
     return true;
-}
-
-void peer_worked(struct peer *peer)
-{
-    peer->worked = address_of(peer);
-    peer->attempt = 0;
 }
 
 void peer_connect(struct peer *peer)

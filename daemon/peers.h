@@ -49,11 +49,12 @@ struct peer {
     struct conn *up;      /* NULL: no link */
     struct conn *opening; /* NULL: none */
     bool resolving;
-    bool readdressed;  /* new addresses have come while the old ones were tried */
-    size_t worked;     /* which of its addresses led to a link the last time */
-    size_t attempt;    /* 0: that one is tried; then the others in their order */
-    uint64_t retry_ms; /* not before that */
-    uint32_t wait_ms;  /* the last back-off; 0: none */
+    bool readdressed;          /* new addresses have come while the old ones were tried */
+    size_t attempt;            /* how many of its addresses have been tried in vain */
+    char tried[ADDRESS_SIZE];  /* the last one */
+    char worked[ADDRESS_SIZE]; /* the one that led to a link; "": none has */
+    uint64_t retry_ms;         /* not before that */
+    uint32_t wait_ms;          /* the last back-off; 0: none */
     struct waiting *first, **last;
     size_t waiting_bytes;
 };
@@ -92,8 +93,6 @@ void peer_forget_waiting(struct peer *peer);
 
 /* Begins to connect, unless that is under way, or too early. */
 void peer_connect(struct peer *peer);
-/* The attempt has led to a link. */
-void peer_worked(struct peer *peer);
 /* One attempt has failed: the next address, or the next time. */
 void peer_failed(struct peer *peer);
 

@@ -3,9 +3,8 @@
  *
  * Up: prompt frames go out at once and are counted; bulk goes out in parts, each link in
  * turn, when the bucket is open.  Down: when the bucket is closed nothing is read from any
- * member, and the members' kernels wait.  (Not with libevent's groups: with TLS, their
- * limits of reading end the process in 2.1.12, libevent issue 1440, and what is prompt
- * would wait for its share as bulk does.) */
+ * member, and the members' kernels wait.  (Not by libevent's groups, which hold back what
+ * is prompt together with the bulk of its link.) */
 #ifndef HOLDFAST_DAEMON_THROTTLE_H
 #define HOLDFAST_DAEMON_THROTTLE_H
 

@@ -116,6 +116,7 @@ enum hf_code settings_from(const struct member_options *options, const char *hos
     char host[ADDRESS_SIZE];
     char port[6];
     char named[NAME_SIZE + 8];
+    struct address_list advertised;
     const char *advertise = options->advertise;
 
     memset(settings, 0, sizeof *settings);
@@ -131,10 +132,13 @@ enum hf_code settings_from(const struct member_options *options, const char *hos
                   err) != HF_OK ||
         copy_text(settings->site, SITE_SIZE, site, "site", err) != HF_OK)
         return err->code;
-    if (!settings_valid(settings))
+    if (!address_list_parse(settings->advertise, &advertised))
         return hf_fail(err, HF_INVALID,
-                       "advertised '%.80s' or site '%s': want 1 to %u of HOST:PORT, with "
-                       "commas between, and a site of printable characters",
-                       settings->advertise, settings->site, ADDRESS_LIST_MAX);
+                       "advertised '%.80s': want HOST:PORT, for IPv6 [ADDR]:PORT; up to %u "
+                       "of them, separated by commas",
+                       settings->advertise, ADDRESS_LIST_MAX);
+    if (!settings_valid(settings))
+        return hf_fail(err, HF_INVALID, "site '%s': want printable characters",
+                       settings->site);
     return HF_OK;
 }

@@ -25,7 +25,7 @@
 #define SPREAD_LINKED_MAX 64u
 #define SPREAD_CALLS_MAX  4u  /* in a larger ring, called in one round */
 #define SPREAD_FANOUT     16u /* in a larger ring, of those linked, told of news at once */
-#define SPREAD_WHOLE_MAX  4u /* in a larger ring, told everything in one round */
+#define SPREAD_WHOLE_MAX  4u  /* in a larger ring, told everything in one round */
 #define SPREAD_AGAIN_MS   10000u /* before one who still differs is told everything */
 
 struct spread; /* opaque */
@@ -76,8 +76,9 @@ struct spread_action {
 struct spread *spread_new(const struct hf_id *self, const struct spread_knowledge *known);
 void spread_free(struct spread *spread); /* NULL is allowed */
 
-/* The next action that the events so far ask for, to be done before the next event; NULL:
- * none.  Borrowed until the next call of any function. */
+/* The next action that the last event asks for; all are to be taken before the next event
+ * (what does not fit is lost then).  NULL: none.  Borrowed until the next call of any
+ * function. */
 const struct spread_action *spread_next(struct spread *spread);
 
 /* ---- events; now_ms is monotonic, random is drawn for the event ---- */

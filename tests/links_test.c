@@ -25,7 +25,7 @@ struct node {
     struct links *links;
     struct hf_id id;
     uint64_t key; /* of its payloads */
-    unsigned ups, downs, learnt;
+    unsigned ups, downs, learnt, came, went;
     unsigned frames;
     bool seen[FRAMES];
 };
@@ -104,6 +104,17 @@ static void on_learnt(void *arg)
     struct node *node = arg;
 
     node->learnt++;
+}
+
+static void on_moved(void *arg, const struct hf_id *other, bool came)
+{
+    struct node *node = arg;
+
+    (void)other;
+    if (came)
+        node->came++;
+    else
+        node->went++;
 }
 
 static struct hf_buffer *on_join(void *arg, const char *address,
@@ -200,6 +211,7 @@ static void open_links_at(struct world *world, struct node *node, uint16_t *port
     const struct links_events events = {.frame = on_frame,
                                         .up = on_up,
                                         .down = on_down,
+                                        .moved = on_moved,
                                         .learnt = on_learnt,
                                         .join = on_join,
                                         .arg = node};
@@ -313,6 +325,82 @@ static void frames_of_both_arrive_whole(void **state)
     assert_int_equal(b->ups, 1);
     assert_int_equal(a->downs, 0);
     assert_int_equal(b->downs, 0);
+}
+
+/* ---- limits ---- */
+
+#define LIMIT ((uint64_t)1 << 20) /* bytes a second */
+
+static const unsigned bulky[] = {7, 23, 31, 47}; /* a million and a half each */
+
+static bool one_has_come(const struct world *world)
+{
+    return world->nodes[1].frames > 0;
+}
+
+static bool some_has_gone(const struct world *world)
+{
+    return links_traffic(world->nodes[0].links).sent > LIMIT * 3 / 2;
+}
+
+static bool some_has_come(const struct world *world)
+{
+    return links_traffic(world->nodes[1].links).received > LIMIT * 5;
+}
+
+static bool all_bulk_has_come(const struct world *world)
+{
+    return world->nodes[1].frames == 1 + sizeof bulky / sizeof bulky[0];
+}
+
+/* A quarter of a second may be saved up, and what is read or written at once is over. */
+static void check_rate(uint64_t bytes, uint64_t begun_ms)
+{
+    const uint64_t took_ms = loop_now_ms() - begun_ms;
+
+    assert_true(bytes <= LIMIT * took_ms / 1000 + LIMIT / 4 + ((uint64_t)256 << 10));
+}
+
+static void limits_hold_back_bulk_and_nothing_else(void **state)
+{
+    struct world *world = *state;
+    struct node *a = &world->nodes[0];
+    struct node *b = &world->nodes[1];
+    struct links_traffic before;
+    uint64_t begun_ms;
+    uint16_t port_a;
+    uint16_t port_b;
+
+    open_links(world, a, &port_a);
+    open_links(world, b, &port_b);
+    introduce(a, b, port_a, 1);
+    introduce(b, a, port_b, 1);
+    links_connect(a->links, &b->id);
+    run_until(world, both_up);
+
+    links_limit(a->links, LIMIT, 0);
+    before = links_traffic(a->links);
+    assert_true(before.upload == LIMIT && before.download == 0);
+    begun_ms = loop_now_ms();
+    for (size_t i = 0; i < 3; i++)
+        send_frame(a, b, bulky[i]);
+    send_frame(a, b, 3);
+    run_until(world, one_has_come);
+    assert_true(b->seen[3]); /* it was the last */
+    run_until(world, some_has_gone);
+    check_rate(links_traffic(a->links).sent - before.sent, begun_ms);
+    assert_true(a->went > 0 && b->came > 0); /* it takes longer than a second */
+
+    links_limit(a->links, 0, 0);
+    links_limit(b->links, 0, LIMIT);
+    before = links_traffic(b->links);
+    begun_ms = loop_now_ms();
+    send_frame(a, b, bulky[3]);
+    run_until(world, some_has_come);
+    check_rate(links_traffic(b->links).received - before.received, begun_ms);
+    links_limit(b->links, 0, 0); /* in the middle of a debt */
+    run_until(world, all_bulk_has_come);
+    assert_int_equal(a->downs + b->downs, 0);
 }
 
 static bool a_learnt(const struct world *world)
@@ -503,6 +591,8 @@ static void addresses_are_tried_in_turn(void **state)
     links_free(b->links);
     open_links_at(world, b, &ports[1]);
     run_until(world, a_lost_b);
+    introduce_at(b, a, ports, 3, 2); /* as it does when it starts */
+    links_readdress(a->links, &b->id);
     links_connect(a->links, &b->id);
     run_until(world, a_up_again);
     assert_int_equal(decoys[0].calls, 1);
@@ -563,6 +653,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(frames_of_both_arrive_whole, setup, teardown),
+        cmocka_unit_test_setup_teardown(limits_hold_back_bulk_and_nothing_else, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_valid_certificate_is_news, setup, teardown),
         cmocka_unit_test_setup_teardown(an_evicted_member_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_dropped_member_loses_its_link, setup, teardown),

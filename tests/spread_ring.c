@@ -297,6 +297,7 @@ static void run_timers(struct spread_ring *ring, size_t at)
 
     if (node->pass_at == ring->tick) {
         set_members(ring, at);
+        perform_all(ring, at);
         spread_pass_on(node->spread, draw(ring));
         perform_all(ring, at);
     }
