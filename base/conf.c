@@ -9,14 +9,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define VARIABLE_SIZE 64u /* of the name of an environment variable */
+
 struct entry {
     char *section, *key, *value;
+    int line;
 };
 
 struct hf_conf {
     struct hf_conf *base;
+    char *path;
     struct entry *entries;
     size_t count, capacity;
+    FILE *f;  /* while it is read ... */
+    int line; /* ... the line that was read last */
 };
 
 static int add_entry(void *arg, const char *section, const char *key, const char *value)
@@ -29,10 +35,21 @@ static int add_entry(void *arg, const char *section, const char *key, const char
     grown = hf_grow_array(conf->entries, &conf->capacity, conf->count + 1, sizeof *grown);
     if (grown == NULL) return 0;
     conf->entries = grown;
-    e = (struct entry){
-        .section = strdup(section), .key = strdup(key), .value = strdup(value)};
+    e = (struct entry){.section = strdup(section),
+                       .key = strdup(key),
+                       .value = strdup(value),
+                       .line = conf->line};
     conf->entries[conf->count++] = e;
     return e.section != NULL && e.key != NULL && e.value != NULL;
+}
+
+/* As fgets, and counts. */
+static char *read_line(char *line, int size, void *arg)
+{
+    struct hf_conf *conf = arg;
+
+    conf->line++;
+    return fgets(line, size, conf->f);
 }
 
 enum hf_code hf_conf_load(const char *path, struct hf_conf *base, struct hf_conf **conf,
@@ -42,17 +59,24 @@ enum hf_code hf_conf_load(const char *path, struct hf_conf *base, struct hf_conf
     int line;
 
     *conf = calloc(1, sizeof **conf);
-    if (*conf == NULL) return hf_fail(err, HF_NO_MEMORY, "%s: out of memory", path);
+    if (*conf != NULL) (*conf)->path = strdup(path);
+    if (*conf == NULL || (*conf)->path == NULL) {
+        hf_conf_free(*conf);
+        *conf = NULL;
+        return hf_fail(err, HF_NO_MEMORY, "%s: out of memory", path);
+    }
     f = fopen(path, "re");
     if (f == NULL && errno != ENOENT) {
         int why = errno;
 
-        free(*conf);
+        hf_conf_free(*conf);
         *conf = NULL;
         return hf_fail_errno(err, why, "open %s", path);
     }
-    line = f == NULL ? 0 : ini_parse_file(f, add_entry, *conf);
+    (*conf)->f = f;
+    line = f == NULL ? 0 : ini_parse_stream(read_line, *conf, add_entry, *conf);
     if (f != NULL) (void)fclose(f);
+    (*conf)->f = NULL;
     if (line != 0) {
         hf_conf_free(*conf);
         *conf = NULL;
@@ -76,21 +100,28 @@ void hf_conf_free(struct hf_conf *conf)
             free(conf->entries[i].value);
         }
         free(conf->entries);
+        free(conf->path);
         free(conf);
         conf = base;
     }
 }
 
-static const char *from_environment(const char *key)
+static const char *name_variable(const char *key, char name[static VARIABLE_SIZE])
 {
-    char name[64] = "HOLDFAST_";
-    size_t n = strlen(name);
+    size_t n = (size_t)snprintf(name, VARIABLE_SIZE, "HOLDFAST_");
 
-    for (const char *p = key; *p != '\0' && n + 1 < sizeof name; p++, n++)
+    for (const char *p = key; *p != '\0' && n + 1 < VARIABLE_SIZE; p++, n++)
         name[n] = *p == '-' ? '_' : (char)toupper((unsigned char)*p);
     name[n] = '\0';
-    return getenv(
-        name); /* NOLINT(concurrency-mt-unsafe): the environment is never changed */
+    return name;
+}
+
+static const char *from_environment(const char *key)
+{
+    char name[VARIABLE_SIZE];
+
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): the environment is never changed */
+    return getenv(name_variable(key, name));
 }
 
 static bool is_key(const struct entry *e, const char *section, const char *key)
@@ -111,22 +142,45 @@ const char *hf_conf_get(const struct hf_conf *conf, const char *section, const c
     return NULL;
 }
 
-const char *hf_conf_get_line(const struct hf_conf *conf, const char *section,
-                             const char *key, size_t i)
+/* The i-th entry of that key, and the file that has it; NULL: none. */
+static const struct entry *find_line(const struct hf_conf **conf, const char *section,
+                                     const char *key, size_t i)
 {
-    const char *value = from_environment(key);
-
-    if (value != NULL) return i == 0 ? value : NULL;
-    for (; conf != NULL; conf = conf->base) {
+    for (; *conf != NULL; *conf = (*conf)->base) {
         size_t found = 0;
 
-        for (size_t k = 0; k < conf->count; k++) {
-            if (is_key(&conf->entries[k], section, key) && found++ == i)
-                return conf->entries[k].value;
+        for (size_t k = 0; k < (*conf)->count; k++) {
+            if (is_key(&(*conf)->entries[k], section, key) && found++ == i)
+                return &(*conf)->entries[k];
         }
         if (found > 0) return NULL;
     }
     return NULL;
+}
+
+const char *hf_conf_get_line(const struct hf_conf *conf, const char *section,
+                             const char *key, size_t i)
+{
+    const char *value = from_environment(key);
+    const struct entry *e;
+
+    if (value != NULL) return i == 0 ? value : NULL;
+    e = find_line(&conf, section, key, i);
+    return e != NULL ? e->value : NULL;
+}
+
+void hf_conf_where(const struct hf_conf *conf, const char *section, const char *key,
+                   size_t i, char where[static HF_CONF_WHERE_SIZE])
+{
+    const struct entry *e = find_line(&conf, section, key, i);
+    char name[VARIABLE_SIZE];
+
+    if (from_environment(key) != NULL)
+        (void)snprintf(where, HF_CONF_WHERE_SIZE, "%s", name_variable(key, name));
+    else if (e != NULL)
+        (void)snprintf(where, HF_CONF_WHERE_SIZE, "%.100s: line %d", conf->path, e->line);
+    else
+        where[0] = '\0';
 }
 
 bool hf_size_parse(const char *text, uint64_t *bytes)

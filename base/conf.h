@@ -27,6 +27,12 @@ const char *hf_conf_get(const struct hf_conf *conf, const char *section, const c
 const char *hf_conf_get_line(const struct hf_conf *conf, const char *section,
                              const char *key, size_t i);
 
+#define HF_CONF_WHERE_SIZE 128u
+
+/* Where what hf_conf_get_line gives stands: "FILE: line 7", or the environment variable. */
+void hf_conf_where(const struct hf_conf *conf, const char *section, const char *key,
+                   size_t i, char where[static HF_CONF_WHERE_SIZE]);
+
 /* "64K", "10G", "1024": powers of 1024.  False: not a size, or too large. */
 bool hf_size_parse(const char *text, uint64_t *bytes);
 /* "2y5m7d3h", "90s": y (365 d), m (30 d), w, d, h, s. */

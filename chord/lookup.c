@@ -311,6 +311,14 @@ bool lookup_pong(struct chord_node *node, const struct chord_message *message)
     return false;
 }
 
+/* The hop is named, and passed over. */
+static void lookup_reject(struct chord_node *node, struct chord_lookup *lookup)
+{
+    chord_act(node, CHORD_WRONG)->peer = lookup->asked;
+    lookup->rejected++;
+    lookup_miss(node, lookup);
+}
+
 bool lookup_answer(struct chord_node *node, const struct chord_message *message)
 {
     struct chord_lookup *lookup = NULL;
@@ -333,14 +341,12 @@ bool lookup_answer(struct chord_node *node, const struct chord_message *message)
     if (message->done && answer_plausible(lookup, message)) {
         lookup_finish(node, lookup, message);
     } else if (message->done) {
-        lookup->rejected++;
-        lookup_miss(node, lookup);
+        lookup_reject(node, lookup);
     } else if (lookup->confirm || lookup_take_closer(node, lookup, message)) {
         /* What was believed the owner is not: from here it is walked to. */
         lookup_next(node, lookup);
     } else {
-        lookup->rejected++;
-        lookup_miss(node, lookup);
+        lookup_reject(node, lookup);
     }
     return true;
 }

@@ -176,11 +176,9 @@ static void enter_ring_from_order(struct chord_node *node)
     node->finger_ms = chord_soon(node);
 }
 
-static void on_roster(struct chord_node *node, const struct chord_event *event)
+/* What roster and r, one of which has changed, make of this node. */
+static void settle(struct chord_node *node)
 {
-    if (!table_set_roster(node, event->peers, event->peer_count))
-        node->statistics.ignored++;
-    if (node->mode == CHORD_MODE_LEFT) return;
     if (node->roster_count == 0) {
         if (node->mode == CHORD_MODE_ORDER) enter_ring_from_order(node);
     } else if (!table_has_roster(node)) {
@@ -195,6 +193,25 @@ static void on_roster(struct chord_node *node, const struct chord_event *event)
         join_collect_contacts(node);
         join_start(node, false);
     }
+}
+
+static void on_roster(struct chord_node *node, const struct chord_event *event)
+{
+    if (!table_set_roster(node, event->peers, event->peer_count))
+        node->statistics.ignored++;
+    if (node->mode != CHORD_MODE_LEFT) settle(node);
+}
+
+/* Lists grow as they are next copied; what is beyond a smaller r is dropped at once. */
+static void on_length(struct chord_node *node, uint32_t successors)
+{
+    if (successors < 2 || successors > CHORD_SUCCESSORS_MAX ||
+        successors == node->config.successors || node->mode == CHORD_MODE_LEFT)
+        return;
+    node->config.successors = successors;
+    if (node->successor_count > successors) node->successor_count = successors;
+    if (node->mode == CHORD_MODE_RING) node->stabilise_ms = chord_soon(node);
+    settle(node);
 }
 
 static void on_unreachable(struct chord_node *node, const struct chord_peer *peer)
@@ -307,6 +324,7 @@ void chord_step(struct chord_node *node, const struct chord_event *event,
     case CHORD_JOIN: on_join(node, event->peer); break;
     case CHORD_LEAVE: on_leave(node); break;
     case CHORD_ROSTER: on_roster(node, event); break;
+    case CHORD_LENGTH: on_length(node, event->wanted); break;
     case CHORD_UNREACHABLE: on_unreachable(node, event->peer); break;
     }
     tick(node);
@@ -373,6 +391,12 @@ size_t chord_node_fingers(const struct chord_node *node,
 struct chord_coordinate chord_node_coordinate(const struct chord_node *node)
 {
     return node->self.coordinate;
+}
+
+uint64_t chord_node_expected_us(const struct chord_node *node,
+                                const struct chord_peer *peer)
+{
+    return timing_expected_us(node, peer);
 }
 
 void chord_node_statistics(const struct chord_node *node,

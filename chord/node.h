@@ -61,7 +61,7 @@
 #define CHORD_HOPS_MAX    64u /* questions of one lookup */
 #define CHORD_LOOKUPS_MAX 32u /* lookups under way at once */
 #define CHORD_FOUND_MAX   34u /* peers of one CHORD_FOUND: 2 * (CHORD_SUCCESSORS_MAX + 1) */
-#define CHORD_OUTPUT_MAX  320u /* actions that one step can ask for */
+#define CHORD_OUTPUT_MAX  384u /* actions that one step can ask for */
 #define CHORD_FINGERS_MAX 48u  /* over the 48 largest intervals: rings of up to 2^48 */
 
 /* The shortest time in which a silent node is given up: tries of a fifth, two fifths, four
@@ -97,6 +97,7 @@ enum chord_event_kind {
                           contact; other modes than that and ALONE take no notice */
     CHORD_LEAVE,      /* tell the neighbours and stop */
     CHORD_ROSTER,     /* .peers[0..peer_count) are the members believed live */
+    CHORD_LENGTH,     /* the ring's r is .wanted now: 2..CHORD_SUCCESSORS_MAX */
     CHORD_UNREACHABLE /* the link layer gives .peer's node up for now */
 };
 
@@ -119,7 +120,8 @@ enum chord_action_kind {
     CHORD_FOUND,     /* lookup .tag ended: .peers are key's successors, nearest first.  In
                         roster order they are the whole roster, clockwise from the key */
     CHORD_FAILED,    /* lookup .tag ended without an answer */
-    CHORD_NEIGHBOURS /* predecessor or successor list changed: placement may too */
+    CHORD_NEIGHBOURS, /* predecessor or successor list changed: placement may too */
+    CHORD_WRONG       /* .peer's answer to a lookup cannot be true */
 };
 
 struct chord_action {
@@ -133,7 +135,7 @@ struct chord_action {
     const struct chord_message *message; /* in the output, likewise */
 };
 
-/* The caller's, about 600 KiB: one for all nodes that one thread drives. */
+/* The caller's, about 800 KiB: one for all nodes that one thread drives. */
 struct chord_output {
     struct chord_action actions[CHORD_OUTPUT_MAX];
     size_t action_count;
@@ -168,6 +170,11 @@ size_t chord_node_fingers(const struct chord_node *node,
                           struct chord_peer fingers[static CHORD_FINGERS_MAX]);
 /* Where it stands in the network. */
 struct chord_coordinate chord_node_coordinate(const struct chord_node *node);
+
+/* The expected round trip to a peer, by its own record or by coordinates; UINT64_MAX:
+ * nothing is known. */
+uint64_t chord_node_expected_us(const struct chord_node *node,
+                                const struct chord_peer *peer);
 
 /* Since chord_node_new. */
 struct chord_statistics {

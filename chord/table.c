@@ -170,7 +170,13 @@ static size_t closest_known(const struct chord_node *node, const struct hf_id *k
     for (size_t i = 0; i < node->successor_count; i++)
         consider(node, key, &node->successors[i], out, &count, max);
     for (size_t i = 0; i < CHORD_FINGERS_MAX; i++) {
-        if (node->finger_known[i]) consider(node, key, &node->fingers[i], out, &count, max);
+        const struct chord_peer *finger = &node->fingers[i];
+
+        if (!node->finger_known[i]) continue;
+        /* Short intervals have the same one. */
+        if (i > 0 && node->finger_known[i - 1] && chord_peer_equal(finger, finger - 1))
+            continue;
+        consider(node, key, finger, out, &count, max);
     }
     return count;
 }

@@ -146,6 +146,30 @@ static long long number_of(const json_t *object, const char *name)
     return (long long)json_integer_value(json_object_get(object, name));
 }
 
+static const char *rate_text(const json_t *traffic, const char *name, char text[32])
+{
+    const json_t *rate = json_object_get(traffic, name);
+
+    if (!json_is_integer(rate)) return "no limit";
+    (void)cli_size((uint64_t)json_integer_value(rate), text);
+    return text;
+}
+
+static void print_traffic(const json_t *traffic)
+{
+    char sent[32];
+    char received[32];
+    char upload[32];
+    char download[32];
+
+    (void)printf("  since the daemon's start %s sent, %s received; limits a second: %s up, "
+                 "%s down\n",
+                 cli_size((uint64_t)number_of(traffic, "sent_bytes"), sent),
+                 cli_size((uint64_t)number_of(traffic, "received_bytes"), received),
+                 rate_text(traffic, "limit_upload", upload),
+                 rate_text(traffic, "limit_download", download));
+}
+
 static void print_status(const json_t *s)
 {
     char given[32];
@@ -164,6 +188,7 @@ static void print_status(const json_t *s)
                  json_is_true(json_object_get(s, "store_complete"))
                      ? ""
                      : ", in a store that is being refilled");
+    print_traffic(json_object_get(s, "traffic"));
     if (json_is_true(json_object_get(s, "steward")))
         (void)printf("  this machine is a steward\n");
 }

@@ -18,7 +18,8 @@ static const char create_usage[] =
     "Makes a ring with this machine as its first member and steward, and prints the code\n"
     "with which the ring's authority can be recovered, once. Then start holdfastd.\n"
     "  --listen       where holdfastd answers; 0.0.0.0:4774\n"
-    "  --advertise    where the others reach it; as --listen\n"
+    "  --advertise    where the others reach it; as --listen. Up to 4, by commas: the\n"
+    "                 others try one after the other\n"
     "  --space        most that is kept for the others; 100G\n"
     "  --site         machines with the same label may be lost together\n"
     "  --redundancy   any K of N holders are enough; auto: half of up to 14\n";

@@ -141,15 +141,17 @@ static enum hf_code run(struct cli *cli, struct hf_err *err)
 
         for (size_t i = 0; i < status.why_count; i++)
             (void)json_array_append_new(why, json_string(status.why[i]));
-        cli_json_line(json_pack("{s:i,s:s,s:o,s:O,s:I,s:o,s:I,s:I}", "schema", CLI_SCHEMA,
-                                "state", words[status.word], "why", why, "hosts", hosts,
-                                "losses_survived", (json_int_t)status.losses_survived,
-                                "peers", status.peers != NULL ? status.peers : json_array(),
-                                "given_bytes", (json_int_t)status.given_bytes,
-                                "taken_bytes", (json_int_t)status.stored_bytes));
+        cli_json_line(json_pack(
+            "{s:i,s:s,s:o,s:O,s:I,s:o,s:I,s:I,s:o}", "schema", CLI_SCHEMA, "state",
+            words[status.word], "why", why, "hosts", hosts, "losses_survived",
+            (json_int_t)status.losses_survived, "peers",
+            status.peers != NULL ? status.peers : json_array(), "given_bytes",
+            (json_int_t)status.given_bytes, "taken_bytes", (json_int_t)status.stored_bytes,
+            "traffic", status.traffic != NULL ? status.traffic : json_null()));
     } else if (rc == HF_OK) {
         print(&status, hosts);
         json_decref(status.peers);
+        json_decref(status.traffic);
     }
     json_decref(hosts);
     return rc;

@@ -17,10 +17,11 @@ struct status {
     uint64_t given_bytes;    /* kept here for others */
     uint64_t stored_bytes;   /* of ours, where it is known */
     json_t *peers;           /* an array, or NULL; owned */
+    json_t *traffic;         /* of the daemon, or NULL; owned */
 };
 
-/* Asks the daemon who is there: fills losses_survived, given_bytes, peers, and worsens the
- * word when holders are missing. */
+/* Asks the daemon who is there: fills losses_survived, given_bytes, peers, traffic, and
+ * worsens the word when holders are missing. */
 HF_MUST_CHECK enum hf_code status_judge_ring(struct cli *cli, struct status *status,
                                              struct hf_err *err);
 

@@ -91,6 +91,7 @@ enum hf_code status_judge_ring(struct cli *cli, struct status *status, struct hf
     if (rc == HF_OK) {
         status->given_bytes = (uint64_t)number_of(ring, "given_bytes");
         status->peers = json_incref(json_object_get(list, "peers"));
+        status->traffic = json_incref(json_object_get(ring, "traffic"));
         judge(status, number_of(ring, "k"), number_of(ring, "n"),
               faccessat(cli->state_fd, BACKUP_DEGRADED_FILE, F_OK, 0) == 0);
     }

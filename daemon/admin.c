@@ -47,6 +47,7 @@ static json_t *invite(struct daemon *daemon, const json_t *arguments, struct hf_
 {
     struct invitation_terms terms = {.now_s = now_s()};
     char code[CODE_TEXT_SIZE];
+    struct address_list advertised;
     struct steward steward;
     json_t *answer = NULL;
     int64_t expires;
@@ -64,9 +65,12 @@ static json_t *invite(struct daemon *daemon, const json_t *arguments, struct hf_
     }
     terms.uses = (unsigned)uses;
     terms.expires_s = terms.now_s + expires;
+    if (!address_list_parse(daemon->member.settings.advertise, &advertised)) {
+        (void)hf_fail(err, HF_INVALID, "invite: this machine advertises no address");
+        return NULL;
+    }
     if (member_home_steward(&daemon->member, &steward, err) == HF_OK &&
-        steward_invite(&steward, daemon->member.settings.advertise, &terms, code, err) ==
-            HF_OK)
+        steward_invite(&steward, advertised.at[0], &terms, code, err) == HF_OK)
         answer = json_pack("{s:s}", "code", code);
     hf_wipe(code, sizeof code);
     return answer;
@@ -85,14 +89,22 @@ static json_t *time_text(int64_t time_s)
     return json_string(text);
 }
 
+/* Of the clock that the others see, UTC, since 1970. */
+static int64_t seen_s(const struct spread_peer *peer)
+{
+    const int64_t ago_ms = (int64_t)(loop_now_ms() - peer->since_ms);
+
+    return (hf_clock_realtime_ns() / 1000000 - ago_ms) / 1000;
+}
+
 static json_t *describe_peer(const struct daemon *daemon,
                              const struct roster_member *member)
 {
     const struct certificate *certificate = &member->certificate;
     const struct announcement *announcement = &member->announcement;
     const bool self = hf_id_equal(&certificate->id, &daemon->member.certificate.id);
-    const struct presence *presence = gossip_presence(daemon->gossip, &certificate->id);
-    const bool up = self || (presence != NULL && presence->up);
+    const struct spread_peer *peer = gossip_peer(daemon->gossip, &certificate->id);
+    const bool up = self || (peer != NULL && peer->up);
     char id[HF_ID_HEX_SIZE];
 
     return json_pack("{s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:I,s:o}", "id",
@@ -103,7 +115,7 @@ static json_t *describe_peer(const struct daemon *daemon,
                      "steward", certificate->steward, "space",
                      (json_int_t)(member->announced ? announcement->space_bytes : 0),
                      "missing_since",
-                     up || presence == NULL ? json_null() : time_text(presence->since_s));
+                     up || peer == NULL ? json_null() : time_text(seen_s(peer)));
 }
 
 static json_t *peers(const struct daemon *daemon)
@@ -128,20 +140,92 @@ static size_t count_members(const struct roster *roster)
     return count;
 }
 
-static json_t *describe_routing(const struct daemon *daemon)
+static json_t *ids_of(const struct chord_peer *peers, size_t count)
 {
-    struct hf_id successors[CHORD_SUCCESSORS_MAX];
-    const size_t count = router_successors(daemon->router, successors);
     json_t *list = json_array();
     char hex[HF_ID_HEX_SIZE];
-    struct hf_id predecessor;
-    bool has = router_predecessor(daemon->router, &predecessor);
 
     for (size_t i = 0; i < count; i++)
-        (void)json_array_append_new(list, json_string(hf_id_hex(&successors[i], hex)));
-    return json_pack("{s:s,s:o,s:o}", "mode", router_mode(daemon->router), "successors",
-                     list, "predecessor",
-                     has ? json_string(hf_id_hex(&predecessor, hex)) : json_null());
+        (void)json_array_append_new(list, json_string(hf_id_hex(&peers[i].node, hex)));
+    return list;
+}
+
+/* How one position of this node stands to the ring. */
+static json_t *describe_position(const struct daemon *daemon, size_t index)
+{
+    const struct chord_node *node = router_node(daemon->router, index);
+    struct chord_peer successors[CHORD_SUCCESSORS_MAX];
+    struct chord_peer fingers[CHORD_FINGERS_MAX];
+    const size_t successor_count = chord_node_successors(node, successors);
+    const size_t finger_count = chord_node_fingers(node, fingers);
+    struct chord_peer predecessor;
+    const bool has = chord_node_predecessor(node, &predecessor);
+    char hex[HF_ID_HEX_SIZE];
+
+    return json_pack("{s:s,s:o,s:o,s:o}", "mode", router_mode(daemon->router, index),
+                     "successors", ids_of(successors, successor_count), "predecessor",
+                     has ? json_string(hf_id_hex(&predecessor.node, hex)) : json_null(),
+                     "fingers", ids_of(fingers, finger_count));
+}
+
+static void add_statistics(const struct daemon *daemon, struct chord_statistics *sum)
+{
+    for (size_t i = 0; i < router_positions(daemon->router); i++) {
+        struct chord_statistics one;
+
+        chord_node_statistics(router_node(daemon->router, i), &one);
+        sum->ignored += one.ignored;
+        sum->lookups += one.lookups;
+        sum->lookups_failed += one.lookups_failed;
+        sum->hops += one.hops;
+        sum->timeouts += one.timeouts;
+        sum->rejected += one.rejected;
+        sum->silences += one.silences;
+        sum->pardons += one.pardons;
+    }
+}
+
+/* The first position's, with what concerns all of them. */
+static json_t *describe_routing(const struct daemon *daemon)
+{
+    const struct chord_coordinate at =
+        chord_node_coordinate(router_node(daemon->router, 0));
+    struct chord_statistics sum = {0};
+    json_t *routing = describe_position(daemon, 0);
+    json_t *positions = json_array();
+    json_t *more;
+
+    add_statistics(daemon, &sum);
+    for (size_t i = 0; i < router_positions(daemon->router); i++)
+        (void)json_array_append_new(positions, describe_position(daemon, i));
+    more = json_pack("{s:I,s:I,s:{s:f,s:f,s:f,s:f},s:{s:I,s:I,s:I,s:I,s:I},s:I,s:I,s:o}",
+                     "r", (json_int_t)daemon->member.ring.successors, "table_size",
+                     (json_int_t)router_table_size(daemon->router), "coordinate", "x_ms",
+                     at.x_us / 1000.0, "y_ms", at.y_us / 1000.0, "height_ms",
+                     at.height_us / 1000.0, "error", at.error_milli / 1000.0, "lookups",
+                     "ended", (json_int_t)sum.lookups, "failed",
+                     (json_int_t)sum.lookups_failed, "hops", (json_int_t)sum.hops,
+                     "timeouts", (json_int_t)sum.timeouts, "rejected",
+                     (json_int_t)sum.rejected, "believed_dead", (json_int_t)sum.silences,
+                     "kept_by_witness", (json_int_t)sum.pardons, "positions", positions);
+    if (routing != NULL && more != NULL) (void)json_object_update(routing, more);
+    json_decref(more);
+    return routing;
+}
+
+/* NULL of JSON: no limit. */
+static json_t *rate_of(uint64_t rate)
+{
+    return rate == 0 ? json_null() : json_integer((json_int_t)rate);
+}
+
+static json_t *describe_traffic(const struct daemon *daemon)
+{
+    const struct links_traffic traffic = links_traffic(daemon->links);
+
+    return json_pack("{s:I,s:I,s:o,s:o}", "sent_bytes", (json_int_t)traffic.sent,
+                     "received_bytes", (json_int_t)traffic.received, "limit_upload",
+                     rate_of(traffic.upload), "limit_download", rate_of(traffic.download));
 }
 
 static json_t *status(const struct daemon *daemon)
@@ -151,15 +235,15 @@ static json_t *status(const struct daemon *daemon)
     const struct dht_redundancy now = keeper_redundancy(daemon->keeper, override);
     char id[HF_ID_HEX_SIZE];
 
-    return json_pack("{s:s,s:s,s:s,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:o}", "ring",
-                     member->ring.name, "id", hf_id_hex(&member->certificate.id, id),
-                     "name", member->certificate.name, "steward", member->authority != NULL,
-                     "members", (json_int_t)count_members(member->roster), "up",
-                     (json_int_t)daemon_up_count(daemon), "k", (json_int_t)now.k, "n",
-                     (json_int_t)now.n, "given_bytes",
-                     (json_int_t)keeper_stored_bytes(daemon->keeper), "space_bytes",
-                     (json_int_t)member->settings.space_bytes, "store_complete",
-                     daemon->store_complete, "routing", describe_routing(daemon));
+    return json_pack(
+        "{s:s,s:s,s:s,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:o,s:o}", "ring", member->ring.name,
+        "id", hf_id_hex(&member->certificate.id, id), "name", member->certificate.name,
+        "steward", member->authority != NULL, "members",
+        (json_int_t)count_members(member->roster), "up",
+        (json_int_t)daemon_up_count(daemon), "k", (json_int_t)now.k, "n", (json_int_t)now.n,
+        "given_bytes", (json_int_t)keeper_stored_bytes(daemon->keeper), "space_bytes",
+        (json_int_t)member->settings.space_bytes, "store_complete", daemon->store_complete,
+        "routing", describe_routing(daemon), "traffic", describe_traffic(daemon));
 }
 
 json_t *admin_answer(void *arg, const char *verb, const json_t *arguments,

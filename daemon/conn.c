@@ -21,6 +21,7 @@ void conn_free(struct conn *conn)
     while (*at != conn)
         at = &(*at)->next;
     *at = conn->next;
+    throttle_forget(conn);
     if (is_stranger(conn)) conn->links->strangers--;
     if (conn->peer != NULL && conn->peer->up == conn) conn->peer->up = NULL;
     if (conn->peer != NULL && conn->peer->opening == conn) conn->peer->opening = NULL;
@@ -82,17 +83,22 @@ static void adopt(struct conn *conn)
     const bool again = old != NULL && old->ours == conn->ours;
 
     if (is_stranger(conn)) links->strangers--;
-    if (peer->opening == conn) peer->opening = NULL;
+    if (peer->opening == conn) {
+        peer->opening = NULL;
+        memcpy(peer->worked, peer->tried, sizeof peer->worked);
+    }
     peer->wait_ms = 0;
     peer->retry_ms = 0;
     link_settle(conn->link);
     if (links->paused) link_pause(conn->link, true);
     if (old != NULL && !better(conn, old)) {
         retire(conn);
+        throttle_adopt(conn);
         return;
     }
     if (old != NULL) retire(old);
     conn->state = CONN_UP;
+    throttle_adopt(conn);
     peer->up = conn;
     peer_flush(peer);
     if (old != NULL && !again) return;
@@ -175,7 +181,7 @@ static bool take_join(struct conn *conn, const uint8_t *body, size_t n)
                                  reply);
     link_header_put(&w, LINK_JOIN_REPLY);
     join_reply_put(&w, reply);
-    conn_send(conn, header, hf_writer_size(&w), payload);
+    conn_send(conn, LINK_PROMPT, header, hf_writer_size(&w), payload);
     hf_buffer_unref(payload);
     conn->state = CONN_GUEST;
     conn->until_ms = loop_now_ms() + LINK_HELLO_MS;
@@ -200,7 +206,7 @@ static bool answer_ping(struct conn *conn, const uint8_t *body, size_t n)
     if (!hf_reader_done(&r)) return false;
     link_header_put(&w, LINK_PONG);
     hf_put_uint(&w, number);
-    conn_send(conn, header, hf_writer_size(&w), NULL);
+    conn_send(conn, LINK_PROMPT, header, hf_writer_size(&w), NULL);
     return true;
 }
 
@@ -244,13 +250,17 @@ bool conn_frame(struct conn *conn, enum link_kind kind, const uint8_t *body, siz
     return false;
 }
 
-void conn_send(struct conn *conn, const uint8_t *header, size_t n,
+void conn_send(struct conn *conn, enum link_lane lane, const uint8_t *header, size_t n,
                struct hf_buffer *payload)
 {
     const size_t size = n + (payload != NULL ? payload->size : 0);
 
-    if (link_queued(conn->link) + size <= LINK_QUEUE_MAX)
-        link_send(conn->link, header, n, payload);
+    if (link_queued(conn->link) + size > LINK_QUEUE_MAX) return;
+    link_send(conn->link, lane, header, n, payload);
+    if (lane == LINK_BULK && payload != NULL)
+        throttle_bulk(conn->links);
+    else
+        throttle_prompt(conn, size);
 }
 
 void conn_hello(struct conn *conn)
@@ -262,7 +272,7 @@ void conn_hello(struct conn *conn)
     member_home_hello(conn->links->member, &hello);
     link_header_put(&w, LINK_HELLO);
     link_hello_put(&w, &hello);
-    conn_send(conn, header, hf_writer_size(&w), NULL);
+    conn_send(conn, LINK_PROMPT, header, hf_writer_size(&w), NULL);
 }
 
 /* ---- making ---- */
@@ -278,6 +288,11 @@ static bool on_frame(void *arg, enum link_kind kind, const uint8_t *body, size_t
                      struct hf_buffer *payload)
 {
     return conn_frame(arg, kind, body, n, payload);
+}
+
+static void on_received(void *arg, uint64_t bytes)
+{
+    throttle_received(arg, bytes);
 }
 
 static void on_closed(void *arg, const char *why)
@@ -298,6 +313,7 @@ struct conn *conn_new(struct links *links, int fd, const struct sockaddr *addres
                                        .patience_ms = LINK_HELLO_MS,
                                        .open = on_open,
                                        .frame = on_frame,
+                                       .received = on_received,
                                        .closed = on_closed,
                                        .arg = conn};
 

@@ -8,6 +8,7 @@
 #include "blockstore/local_protocol.h"
 #include "daemon/admin.h"
 #include "daemon/admission.h"
+#include "daemon/positions.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,10 +25,9 @@ size_t daemon_up_count(const struct daemon *daemon)
 
     for (size_t i = 0; i < roster_count(roster); i++) {
         const struct hf_id *node = &roster_at(roster, i)->certificate.id;
-        const struct presence *presence = gossip_presence(daemon->gossip, node);
+        const struct spread_peer *peer = gossip_peer(daemon->gossip, node);
 
-        if (hf_id_equal(node, &daemon->member.certificate.id) ||
-            (presence != NULL && presence->up))
+        if (hf_id_equal(node, &daemon->member.certificate.id) || (peer != NULL && peer->up))
             up++;
     }
     return up;
@@ -36,15 +36,14 @@ size_t daemon_up_count(const struct daemon *daemon)
 static void describe(const struct daemon *daemon, const struct roster_member *member,
                      struct dht_member *out)
 {
-    const struct presence *presence =
-        gossip_presence(daemon->gossip, &member->certificate.id);
+    const struct spread_peer *peer = gossip_peer(daemon->gossip, &member->certificate.id);
     const uint64_t now_ms = loop_now_ms();
 
     *out = (struct dht_member){.id = member->certificate.id, .evicted = member->evicted};
     if (member->announced && member->announcement.site[0] != '\0')
         hf_sha256(member->announcement.site, strlen(member->announcement.site), &out->site);
-    out->missing = presence != NULL && !presence->up &&
-                   now_ms - presence->since_ms > DAEMON_REPAIR_WAIT_MS;
+    out->missing =
+        peer != NULL && !peer->up && now_ms - peer->since_ms > DAEMON_REPAIR_WAIT_MS;
 }
 
 /* A node that has just started does not mistake those it has not reached yet for gone. */
@@ -55,12 +54,29 @@ static bool settled(struct daemon *daemon, size_t up, size_t count)
     return daemon->settled;
 }
 
+/* r grows with the ring (docs/design.md section 7): 2, 4, 8, 16, as soon as those who live
+ * are enough for Zave's proof with the longer list.  A steward's work. */
+static void lengthen(struct daemon *daemon, size_t up_count)
+{
+    const uint32_t longer = 2 * daemon->member.ring.successors;
+    struct hf_err err;
+
+    if (daemon->member.authority == NULL || longer > CHORD_SUCCESSORS_MAX ||
+        up_count < 2 * ((size_t)longer + 1))
+        return;
+    if (member_home_lengthen(&daemon->member, longer, &err) == HF_OK)
+        gossip_news(daemon->gossip);
+    else
+        hf_log(HF_LOG_ERROR, "ring", "r = %u: %s", longer, err.msg);
+}
+
 static void tell_members(struct daemon *daemon)
 {
     const struct roster *roster = daemon->member.roster;
     const size_t count = roster_count(roster);
     struct dht_member *members = hf_alloc_array(count, sizeof *members);
-    struct hf_id *up = hf_alloc_array(count, sizeof *up);
+    struct router_member *up = hf_alloc_array(count, sizeof *up);
+    const uint64_t unit = positions_unit(roster);
     size_t up_count = 0;
     size_t evicted = 0;
 
@@ -69,13 +85,17 @@ static void tell_members(struct daemon *daemon)
         const struct hf_id *node = &roster_at(roster, i)->certificate.id;
 
         describe(daemon, roster_at(roster, i), &members[i]);
+        members[i].positions = positions_of(roster_at(roster, i), unit);
         if (members[i].evicted)
             evicted++;
         else if (hf_id_equal(node, &daemon->member.certificate.id) ||
                  links_is_up(daemon->links, node))
-            up[up_count++] = *node;
+            up[up_count++] = (struct router_member){
+                .node = *node, .positions = positions_of(roster_at(roster, i), unit)};
     }
     keeper_members(daemon->keeper, members, count);
+    lengthen(daemon, up_count);
+    router_successors_wanted(daemon->router, daemon->member.ring.successors);
     if (settled(daemon, up_count, count - evicted) &&
         !router_members(daemon->router, up, up_count))
         hf_log(HF_LOG_WARN, "router", "no memory for the members");
@@ -128,6 +148,13 @@ static void on_down(void *arg, const struct hf_id *node)
     event_active(daemon->members, EV_TIMEOUT, 0);
 }
 
+static void on_moved(void *arg, const struct hf_id *node, bool came)
+{
+    struct daemon *daemon = arg;
+
+    keeper_moved(daemon->keeper, node, came);
+}
+
 static void on_learnt(void *arg)
 {
     struct daemon *daemon = arg;
@@ -171,6 +198,14 @@ static void send_dht(void *arg, const struct hf_id *node, const uint8_t *body, s
     links_send(daemon->links, node, LINK_DHT, body, n, payload);
 }
 
+static void send_bulk(void *arg, const struct hf_id *node, const uint8_t *body, size_t n,
+                      struct hf_buffer *payload)
+{
+    struct daemon *daemon = arg;
+
+    links_send_bulk(daemon->links, node, LINK_DHT, body, n, payload);
+}
+
 static void on_lookup(void *arg, const struct hf_id *key, uint32_t wanted, uint64_t tag)
 {
     struct daemon *daemon = arg;
@@ -178,11 +213,12 @@ static void on_lookup(void *arg, const struct hf_id *key, uint32_t wanted, uint6
     router_lookup(daemon->router, key, wanted, tag);
 }
 
-static void on_found(void *arg, uint64_t tag, const struct hf_id *nodes, size_t count)
+static void on_found(void *arg, uint64_t tag, const struct hf_id *nodes,
+                     const uint32_t *away_ms, size_t count)
 {
     struct daemon *daemon = arg;
 
-    keeper_found(daemon->keeper, tag, nodes, count);
+    keeper_found(daemon->keeper, tag, nodes, away_ms, count);
 }
 
 static void on_busy(void *arg, bool busy)
@@ -192,28 +228,79 @@ static void on_busy(void *arg, bool busy)
     links_pause(daemon->links, busy);
 }
 
+/* ---- limits ---- */
+
+static void apply_limits(struct daemon *daemon)
+{
+    const uint32_t minute = limits_minute(hf_clock_realtime_ns() / 1000000000);
+    const uint64_t upload = hf_rates_at(&daemon->limits.upload, minute);
+    const uint64_t download = hf_rates_at(&daemon->limits.download, minute);
+    const struct links_traffic now = links_traffic(daemon->links);
+
+    if (upload == now.upload && download == now.download) return;
+    hf_log(HF_LOG_INFO, "links",
+           "limits from now on (bytes a second, 0 is none): up %llu, down %llu",
+           (unsigned long long)upload, (unsigned long long)download);
+    links_limit(daemon->links, upload, download);
+}
+
+/* With each minute of the clock. */
+static void on_minute(evutil_socket_t fd, short what, void *arg)
+{
+    struct daemon *daemon = arg;
+    const int64_t now_s = hf_clock_realtime_ns() / 1000000000;
+    const struct timeval wait = {.tv_sec = 60 - now_s % 60};
+
+    (void)fd;
+    (void)what;
+    apply_limits(daemon);
+    (void)event_add(daemon->minute, &wait);
+}
+
+static enum hf_code load_conf(const struct daemon *daemon, struct hf_conf **conf,
+                              struct hf_err *err)
+{
+    char path[HF_PATH_MAX];
+    const enum hf_code rc = hf_path_join(daemon->home.config, "holdfast.conf", path, err);
+
+    return rc == HF_OK ? hf_conf_load(path, NULL, conf, err) : rc;
+}
+
+void daemon_reload(struct daemon *daemon)
+{
+    struct hf_conf *conf = NULL;
+    struct hf_err err;
+    enum hf_code rc = load_conf(daemon, &conf, &err);
+
+    if (rc == HF_OK) rc = limits_load(conf, &daemon->limits, &err);
+    hf_conf_free(conf);
+    if (rc == HF_OK)
+        apply_limits(daemon);
+    else
+        hf_log(HF_LOG_WARN, "daemon", "the limits stay as they were: %s", err.msg);
+}
+
 /* ---- opening ---- */
 
-/* What holdfast.conf and the environment say instead of what the node was made with:
- * [ring] listen, advertise. */
+/* What holdfast.conf and the environment say beside, or instead of, what the node was made
+ * with: [ring] listen, advertise, and the limits. */
 static enum hf_code override_settings(struct daemon *daemon, struct hf_err *err)
 {
     struct member_settings *settings = &daemon->member.settings;
     struct member_options options = {.listen = settings->listen,
-                                     .advertise = settings->advertise,
                                      .site = settings->site,
                                      .space_bytes = settings->space_bytes,
                                      .now_s = hf_clock_realtime_ns() / 1000000000};
-    char path[HF_PATH_MAX];
     char host[NAME_SIZE];
     struct member_settings wanted;
     struct hf_conf *conf = NULL;
     const char *listen;
     const char *advertise;
-    enum hf_code rc = hf_path_join(daemon->home.config, "holdfast.conf", path, err);
+    enum hf_code rc = load_conf(daemon, &conf, err);
 
-    if (rc == HF_OK) rc = hf_conf_load(path, NULL, &conf, err);
     if (rc != HF_OK) return rc;
+    rc = limits_load(conf, &daemon->limits, err);
+    if (rc != HF_OK) goto out;
     listen = hf_conf_get(conf, "ring", "listen");
     advertise = hf_conf_get(conf, "ring", "advertise");
     if (listen != NULL || advertise != NULL) {
@@ -227,6 +314,7 @@ static enum hf_code override_settings(struct daemon *daemon, struct hf_err *err)
         if (rc == HF_OK) rc = settings_from(&options, host, &wanted, err);
         if (rc == HF_OK) *settings = wanted;
     }
+out:
     hf_conf_free(conf);
     return rc;
 }
@@ -292,6 +380,7 @@ static enum hf_code open_keeping(struct daemon *daemon, struct hf_err *err)
                                          .log = daemon->log,
                                          .store_complete = daemon->store_complete,
                                          .send = send_dht,
+                                         .send_bulk = send_bulk,
                                          .lookup = on_lookup,
                                          .busy = on_busy,
                                          .arg = daemon};
@@ -306,6 +395,7 @@ static enum hf_code open_links(struct daemon *daemon, struct hf_err *err)
     const struct links_events events = {.frame = on_frame,
                                         .up = on_up,
                                         .down = on_down,
+                                        .moved = on_moved,
                                         .learnt = on_learnt,
                                         .join = on_join,
                                         .arg = daemon};
@@ -383,12 +473,14 @@ enum hf_code daemon_open(struct daemon *daemon, const char *home_option, struct 
     if (daemon->loop == NULL) return hf_fail(err, HF_NO_MEMORY, "no event loop");
     daemon->members = evtimer_new(loop_base(daemon->loop), on_members, daemon);
     daemon->stopping = evtimer_new(loop_base(daemon->loop), on_stopping, daemon);
-    if (daemon->members == NULL || daemon->stopping == NULL)
+    daemon->minute = evtimer_new(loop_base(daemon->loop), on_minute, daemon);
+    if (daemon->members == NULL || daemon->stopping == NULL || daemon->minute == NULL)
         return hf_fail(err, HF_NO_MEMORY, "no memory for timers");
     rc = open_keeping(daemon, err);
     if (rc == HF_OK) rc = open_links(daemon, err);
     if (rc == HF_OK) rc = open_server(daemon, err);
     if (rc == HF_OK) event_active(daemon->members, EV_TIMEOUT, 0);
+    if (rc == HF_OK) event_active(daemon->minute, EV_TIMEOUT, 0);
     return rc;
 }
 
@@ -401,6 +493,7 @@ void daemon_close(struct daemon *daemon)
     router_free(daemon->router);
     if (daemon->members != NULL) event_free(daemon->members);
     if (daemon->stopping != NULL) event_free(daemon->stopping);
+    if (daemon->minute != NULL) event_free(daemon->minute);
     loop_free(daemon->loop);
     segment_log_close(daemon->log);
     member_home_close(&daemon->member);

@@ -14,6 +14,7 @@
 #include "base/home.h"
 #include "daemon/gossip.h"
 #include "daemon/keeper.h"
+#include "daemon/limits.h"
 #include "daemon/links.h"
 #include "daemon/local_server.h"
 #include "daemon/log_limit.h"
@@ -41,8 +42,10 @@ struct daemon {
     struct router *router;
     struct keeper *keeper;
     struct local_server *server;
-    struct event *members;        /* tells keeper and router who is there */
-    struct event *stopping;       /* looks whether all is done */
+    struct event *members;  /* tells keeper and router who is there */
+    struct event *stopping; /* looks whether all is done */
+    struct event *minute;   /* the limits may be others now */
+    struct limits limits;
     uint64_t started_ms, stop_ms; /* stop_ms: by when; 0: it goes on */
     uint16_t port;
     bool store_complete; /* as the keeper was told */
@@ -61,6 +64,10 @@ void daemon_close(struct daemon *daemon);
 /* Takes nothing new, finishes what is under way, and stops the loop within
  * DAEMON_STOP_MS. */
 void daemon_stop(struct daemon *daemon);
+
+/* Takes over what has changed of limit-upload and limit-download in holdfast.conf; what is
+ * malformed is logged, and all stays as it was. */
+void daemon_reload(struct daemon *daemon);
 
 /* Members that can be reached now, this one included. */
 size_t daemon_up_count(const struct daemon *daemon);

@@ -13,9 +13,8 @@
 struct gossip {
     struct gossip_config config;
     struct hf_id self;
-    struct event *round, *spread;
-    struct presence *members; /* the roster's, in its order */
-    size_t count;
+    struct spread *spread;
+    struct event *round, *pass_on;
     bool evicted; /* this node itself: said once */
 };
 
@@ -24,71 +23,50 @@ static int64_t now_s(void)
     return hf_clock_realtime_ns() / 1000000000;
 }
 
-/* ---- the table ---- */
-
-static struct presence *find(const struct gossip *gossip, const struct hf_id *node)
+static uint64_t draw(void)
 {
-    size_t low = 0;
-    size_t high = gossip->count;
+    uint64_t random;
 
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
-        const int order = hf_id_compare(&gossip->members[middle].node, node);
-
-        if (order == 0) return &gossip->members[middle];
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return NULL;
+    hf_random(&random, sizeof random);
+    return random;
 }
 
-const struct presence *gossip_presence(const struct gossip *gossip,
-                                       const struct hf_id *node)
+static struct spread_knowledge knowledge(const struct gossip *gossip)
 {
-    return hf_id_equal(node, &gossip->self) ? NULL : find(gossip, node);
+    const struct roster *roster = gossip->config.member->roster;
+    struct spread_knowledge known = {.revision = roster_revision(roster)};
+
+    roster_digest(roster, &known.digest);
+    return known;
 }
 
-/* What the roster says of a member that concerns its link. */
-static void look_at(struct gossip *gossip, struct presence *presence,
-                    const struct roster_member *member)
+const struct spread_peer *gossip_peer(const struct gossip *gossip, const struct hf_id *node)
 {
-    if (member->evicted) {
-        links_drop(gossip->config.links, &presence->node);
-    } else if (member->announced && member->announcement.seq != presence->announced) {
-        presence->announced = member->announcement.seq;
-        links_readdress(gossip->config.links, &presence->node);
-    }
+    return spread_peer(gossip->spread, node);
 }
 
-/* Brings the table up to the roster, from which nobody ever goes.  Without memory the old
- * one stays, until there is news again. */
-static void sync_table(struct gossip *gossip)
+/* Without memory the old table stays, until there is news again. */
+static void set_members(struct gossip *gossip)
 {
     const struct roster *roster = gossip->config.member->roster;
     const size_t count = roster_count(roster);
-    struct presence *members = hf_alloc_array(count, sizeof *members);
+    struct spread_member *members = hf_alloc_array(count, sizeof *members);
+    struct hf_err err;
 
     if (members == NULL) return;
     for (size_t i = 0; i < count; i++) {
         const struct roster_member *member = roster_at(roster, i);
-        const struct presence *old = find(gossip, &member->certificate.id);
+        const struct hf_id *node = &member->certificate.id;
 
-        if (old != NULL) {
-            members[i] = *old;
-        } else {
-            members[i].node = member->certificate.id;
-            members[i].since_ms = loop_now_ms();
-            members[i].since_s = now_s();
-            members[i].up = links_is_up(gossip->config.links, &members[i].node);
-        }
-        if (!hf_id_equal(&members[i].node, &gossip->self))
-            look_at(gossip, &members[i], member);
+        members[i] = (struct spread_member){
+            .node = *node,
+            .evicted = member->evicted,
+            .up = links_is_up(gossip->config.links, node),
+            .announced = member->announced ? member->announcement.seq : 0};
     }
-    free(gossip->members);
-    gossip->members = members;
-    gossip->count = count;
+    if (spread_set_members(gossip->spread, members, count, loop_now_ms(), &err) != HF_OK)
+        hf_log(HF_LOG_ERROR, "ring", "%s", err.msg);
+    free(members);
 }
 
 /* ---- telling ---- */
@@ -97,10 +75,8 @@ static void send_digest(struct gossip *gossip, const struct hf_id *node)
 {
     uint8_t body[HF_ID_SIZE + HF_CBOR_HEAD_MAX];
     struct hf_writer w = hf_writer_init(body, sizeof body);
-    struct hf_id digest;
 
-    roster_digest(gossip->config.member->roster, &digest);
-    hf_put_id(&w, &digest);
+    hf_put_id(&w, &spread_known(gossip->spread)->digest);
     links_send(gossip->config.links, node, LINK_ROSTER_DIGEST, body, hf_writer_size(&w),
                NULL);
 }
@@ -124,57 +100,6 @@ static void send_roster(struct gossip *gossip, const struct hf_id *node, uint64_
     }
 }
 
-/* Tells one whose digest differs what it was not told before; all, when that did not
- * help. */
-static void tell(struct gossip *gossip, struct presence *presence)
-{
-    const uint64_t revision = roster_revision(gossip->config.member->roster);
-    const uint64_t now_ms = loop_now_ms();
-    uint64_t since = presence->told_revision;
-
-    if (since == revision) {
-        if (now_ms - presence->told_ms < GOSSIP_AGAIN_MS) return;
-        since = 0;
-    }
-    presence->told_revision = revision;
-    presence->told_ms = now_ms;
-    send_roster(gossip, &presence->node, since);
-    send_digest(gossip, &presence->node);
-}
-
-/* ---- connecting ---- */
-
-static const struct presence *random_member(const struct gossip *gossip, bool up)
-{
-    uint32_t random;
-    size_t start;
-
-    if (gossip->count == 0) return NULL;
-    hf_random(&random, sizeof random);
-    start = random % gossip->count;
-    for (size_t i = 0; i < gossip->count; i++) {
-        const struct presence *p = &gossip->members[(start + i) % gossip->count];
-
-        if (p->up == up && !hf_id_equal(&p->node, &gossip->self)) return p;
-    }
-    return NULL;
-}
-
-static void connect_more(struct gossip *gossip)
-{
-    const struct presence *one;
-
-    if (gossip->count > GOSSIP_LINKED_MAX) {
-        one = random_member(gossip, false);
-        if (one != NULL) links_connect(gossip->config.links, &one->node);
-        return;
-    }
-    for (size_t i = 0; i < gossip->count; i++) {
-        if (!gossip->members[i].up)
-            links_connect(gossip->config.links, &gossip->members[i].node);
-    }
-}
-
 static void wait_ms(struct event *timer, uint32_t ms)
 {
     const struct timeval wait = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000) * 1000};
@@ -182,21 +107,50 @@ static void wait_ms(struct event *timer, uint32_t ms)
     (void)event_add(timer, &wait);
 }
 
+static void perform(struct gossip *gossip, const struct spread_action *action)
+{
+    struct links *links = gossip->config.links;
+
+    switch (action->kind) {
+    case SPREAD_DIGEST: send_digest(gossip, &action->node); break;
+    case SPREAD_ROSTER: send_roster(gossip, &action->node, action->since); break;
+    case SPREAD_CONNECT: links_connect(links, &action->node); break;
+    case SPREAD_READDRESS: links_readdress(links, &action->node); break;
+    case SPREAD_DROP: links_drop(links, &action->node); break;
+    case SPREAD_NEWS: wait_ms(gossip->pass_on, GOSSIP_SPREAD_MS); break;
+    }
+}
+
+static void perform_all(struct gossip *gossip)
+{
+    const struct spread_action *action;
+
+    while ((action = spread_next(gossip->spread)) != NULL)
+        perform(gossip, action);
+}
+
 static void on_round(evutil_socket_t fd, short what, void *arg)
 {
     struct gossip *gossip = arg;
-    const struct presence *one = random_member(gossip, true);
-    uint32_t random;
 
     (void)fd;
     (void)what;
-    if (one != NULL) send_digest(gossip, &one->node);
-    connect_more(gossip);
-    hf_random(&random, sizeof random);
-    wait_ms(gossip->round, GOSSIP_ROUND_MS / 2 + random % GOSSIP_ROUND_MS);
+    spread_round(gossip->spread, draw());
+    perform_all(gossip);
+    wait_ms(gossip->round, GOSSIP_ROUND_MS / 2 + (uint32_t)(draw() % GOSSIP_ROUND_MS));
 }
 
 /* ---- news ---- */
+
+static bool advertises(const struct announcement *announcement,
+                       const struct member_settings *settings)
+{
+    struct address_list wanted;
+
+    return address_list_parse(settings->advertise, &wanted) &&
+           announcement->address_count == wanted.count &&
+           memcmp(announcement->addresses, wanted.at, sizeof wanted.at) == 0;
+}
 
 /* Whether the newest announcement of this node is what it would say today; a node that was
  * set back to an older state finds at its peers one that it cannot remember. */
@@ -206,8 +160,8 @@ static bool announced_well(const struct gossip *gossip, const struct roster_memb
     const struct announcement *a = &self->announcement;
 
     return self->announced && hf_id_equal(&a->store, &gossip->config.store) &&
-           a->address_count == 1 && strcmp(a->addresses[0], settings->advertise) == 0 &&
-           a->space_bytes == settings->space_bytes && strcmp(a->site, settings->site) == 0;
+           advertises(a, settings) && a->space_bytes == settings->space_bytes &&
+           strcmp(a->site, settings->site) == 0;
 }
 
 static void look_at_self(struct gossip *gossip)
@@ -229,9 +183,10 @@ static void look_at_self(struct gossip *gossip)
         hf_log(HF_LOG_ERROR, "ring", "announce: %s", err.msg);
 }
 
-static void on_spread(evutil_socket_t fd, short what, void *arg)
+static void on_pass_on(evutil_socket_t fd, short what, void *arg)
 {
     struct gossip *gossip = arg;
+    struct spread_knowledge known;
     struct hf_err err;
 
     (void)fd;
@@ -239,18 +194,21 @@ static void on_spread(evutil_socket_t fd, short what, void *arg)
     look_at_self(gossip);
     if (member_home_save(gossip->config.member, &err) != HF_OK)
         hf_log(HF_LOG_ERROR, "ring", "save the roster: %s", err.msg);
-    sync_table(gossip);
-    for (size_t i = 0; i < gossip->count; i++) {
-        if (gossip->members[i].up) send_digest(gossip, &gossip->members[i].node);
-    }
-    connect_more(gossip);
+    set_members(gossip);
+    perform_all(gossip);
+    known = knowledge(gossip);
+    spread_knows(gossip->spread, &known);
+    spread_pass_on(gossip->spread, draw());
+    perform_all(gossip);
     gossip->config.changed(gossip->config.arg);
 }
 
 void gossip_news(struct gossip *gossip)
 {
-    if (event_pending(gossip->spread, EV_TIMEOUT, NULL) == 0)
-        wait_ms(gossip->spread, GOSSIP_SPREAD_MS);
+    const struct spread_knowledge known = knowledge(gossip);
+
+    spread_knows(gossip->spread, &known);
+    perform_all(gossip);
 }
 
 /* ---- from the links ---- */
@@ -259,14 +217,12 @@ static bool take_digest(struct gossip *gossip, const struct hf_id *node,
                         const uint8_t *body, size_t n)
 {
     struct hf_reader r = hf_reader_init(body, n);
-    struct presence *presence = find(gossip, node);
-    struct hf_id theirs;
-    struct hf_id ours;
+    struct hf_id digest;
 
-    hf_get_id(&r, &theirs);
+    hf_get_id(&r, &digest);
     if (!hf_reader_done(&r)) return false;
-    roster_digest(gossip->config.member->roster, &ours);
-    if (presence != NULL && !hf_id_equal(&theirs, &ours)) tell(gossip, presence);
+    spread_compare(gossip->spread, node, &digest, loop_now_ms());
+    perform_all(gossip);
     return true;
 }
 
@@ -299,33 +255,36 @@ bool gossip_frame(struct gossip *gossip, const struct hf_id *node, enum link_kin
     return kind == LINK_ROSTER && hf_reader_done(&r) && take_roster(gossip, node, payload);
 }
 
-static void set_up(struct presence *presence, bool up)
-{
-    if (presence->up == up) return;
-    presence->up = up;
-    presence->since_ms = loop_now_ms();
-    presence->since_s = now_s();
-}
-
 void gossip_up(struct gossip *gossip, const struct hf_id *node)
 {
-    struct presence *presence = find(gossip, node);
-
-    if (presence != NULL) {
-        set_up(presence, true);
-        presence->told_revision = 0;
-    }
-    send_digest(gossip, node);
+    spread_up(gossip->spread, node, loop_now_ms());
+    perform_all(gossip);
 }
 
 void gossip_down(struct gossip *gossip, const struct hf_id *node)
 {
-    struct presence *presence = find(gossip, node);
-
-    if (presence != NULL) set_up(presence, false);
+    spread_down(gossip->spread, node, loop_now_ms());
+    perform_all(gossip);
 }
 
 /* ---- making ---- */
+
+/* Announces this node anew, and begins with what it knows then. */
+static enum hf_code begin(struct gossip *gossip, struct hf_err *err)
+{
+    struct member_home *member = gossip->config.member;
+    struct spread_knowledge known;
+    enum hf_code rc = member_home_announce(member, &gossip->config.store, now_s(), err);
+
+    if (rc == HF_OK) rc = member_home_save(member, err);
+    if (rc != HF_OK) return rc;
+    known = knowledge(gossip);
+    gossip->spread = spread_new(&gossip->self, &known);
+    if (gossip->spread == NULL) return hf_fail(err, HF_NO_MEMORY, "no memory: roster");
+    set_members(gossip);
+    perform_all(gossip);
+    return HF_OK;
+}
 
 enum hf_code gossip_new(const struct gossip_config *config, struct gossip **gossip,
                         struct hf_err *err)
@@ -338,16 +297,14 @@ enum hf_code gossip_new(const struct gossip_config *config, struct gossip **goss
     made->config = *config;
     made->self = config->member->certificate.id;
     made->round = evtimer_new(loop_base(config->loop), on_round, made);
-    made->spread = evtimer_new(loop_base(config->loop), on_spread, made);
-    rc = made->round == NULL || made->spread == NULL
+    made->pass_on = evtimer_new(loop_base(config->loop), on_pass_on, made);
+    rc = made->round == NULL || made->pass_on == NULL
              ? hf_fail(err, HF_NO_MEMORY, "no memory for the roster")
-             : member_home_announce(config->member, &config->store, now_s(), err);
-    if (rc == HF_OK) rc = member_home_save(config->member, err);
+             : begin(made, err);
     if (rc != HF_OK) {
         gossip_free(made);
         return rc;
     }
-    sync_table(made);
     wait_ms(made->round, 0);
     *gossip = made;
     return HF_OK;
@@ -357,7 +314,7 @@ void gossip_free(struct gossip *gossip)
 {
     if (gossip == NULL) return;
     if (gossip->round != NULL) event_free(gossip->round);
-    if (gossip->spread != NULL) event_free(gossip->spread);
-    free(gossip->members);
+    if (gossip->pass_on != NULL) event_free(gossip->pass_on);
+    spread_free(gossip->spread);
     free(gossip);
 }

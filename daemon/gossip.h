@@ -1,4 +1,5 @@
-/* gossip.h - how the roster spreads, and who is there.
+/* gossip.h - the roster's spreading: the decisions of membership/spread.h, carried out with
+ * timers, links and files.
  *
  *     on link up, after news, and now and then to one at random:
  *         ROSTER_DIGEST ------------>   equal: nothing
@@ -6,19 +7,17 @@
  *                                       ROSTER_DIGEST
  *     and so on until both know the same; merging only ever adds.
  *
- * Rings of up to GOSSIP_LINKED_MAX members keep links between all; in larger ones each
- * round tries one more at random, and keeps the link.  Loop thread only. */
+ * Loop thread only. */
 #ifndef HOLDFAST_DAEMON_GOSSIP_H
 #define HOLDFAST_DAEMON_GOSSIP_H
 
 #include "daemon/links.h"
 #include "daemon/loop.h"
 #include "membership/member_home.h"
+#include "membership/spread.h"
 
-#define GOSSIP_ROUND_MS   2000u  /* mean; jittered by half */
-#define GOSSIP_SPREAD_MS  50u    /* news waits for more before it is saved and passed on */
-#define GOSSIP_AGAIN_MS   10000u /* before all is told again to one who still differs */
-#define GOSSIP_LINKED_MAX 64u
+#define GOSSIP_ROUND_MS  2000u /* mean; jittered by half */
+#define GOSSIP_SPREAD_MS 50u   /* news waits for more before it is saved and passed on */
 
 struct gossip; /* opaque */
 
@@ -30,16 +29,6 @@ struct gossip_config {
     /* The roster has changed and is saved. */
     void (*changed)(void *arg);
     void *arg;
-};
-
-/* How a member was seen. */
-struct presence {
-    struct hf_id node;
-    bool up;           /* a link stands */
-    uint64_t since_ms; /* loop_now_ms of the last change; at first: when it became known */
-    int64_t since_s;   /* the same, since 1970, UTC */
-    uint64_t told_revision, told_ms; /* on this link; 0: nothing */
-    uint64_t announced;              /* seq of the newest announcement seen */
 };
 
 /* Announces this node anew, and begins to connect.  HF_NO_MEMORY; or of member_home.h. */
@@ -56,8 +45,9 @@ void gossip_down(struct gossip *gossip, const struct hf_id *node);
 /* Somebody else has put a fact on the roster. */
 void gossip_news(struct gossip *gossip);
 
-/* NULL: no member, or this node itself.  Borrowed until the roster changes. */
-const struct presence *gossip_presence(const struct gossip *gossip,
-                                       const struct hf_id *node);
+/* How a member was seen.  NULL: no member, or this node itself.  Borrowed until the roster
+ * changes. */
+const struct spread_peer *gossip_peer(const struct gossip *gossip,
+                                      const struct hf_id *node);
 
 #endif

@@ -45,8 +45,12 @@ static void send_message(struct keeper *keeper, const struct dht_action *action)
 
     dht_message_put(&w, &action->message);
     if (w.failed) return; /* never: dht/message.h; else it is as good as lost */
-    keeper->config.send(keeper->config.arg, &action->peer, header, hf_writer_size(&w),
-                        action->message.payload);
+    if (action->message.kind == DHT_STORE || action->message.kind == DHT_FETCHED)
+        keeper->config.send_bulk(keeper->config.arg, &action->peer, header,
+                                 hf_writer_size(&w), action->message.payload);
+    else
+        keeper->config.send(keeper->config.arg, &action->peer, header, hf_writer_size(&w),
+                            action->message.payload);
 }
 
 /* Takes over what is in *action. */
@@ -270,12 +274,21 @@ void keeper_down(struct keeper *keeper, const struct hf_id *node)
     step(keeper, &event);
 }
 
+void keeper_moved(struct keeper *keeper, const struct hf_id *node, bool came)
+{
+    struct dht_event event = {.kind = came ? DHT_PEER_GIVES : DHT_PEER_TAKES,
+                              .peer = *node};
+
+    step(keeper, &event);
+}
+
 void keeper_found(struct keeper *keeper, uint64_t tag, const struct hf_id *nodes,
-                  size_t count)
+                  const uint32_t *away_ms, size_t count)
 {
     struct dht_event event = {.kind = count > 0 ? DHT_FOUND : DHT_LOOKUP_FAILED,
                               .tag = tag,
                               .ids = nodes,
+                              .away_ms = away_ms,
                               .id_count = count};
 
     step(keeper, &event);

@@ -33,9 +33,12 @@ struct keeper_config {
     bool store_complete;     /* dht/node.h */
 
     /* Queues a frame of LINK_DHT for a member; may drop it.  body is borrowed for the call,
-     * of payload (may be NULL) a reference is taken. */
+     * of payload (may be NULL) a reference is taken.  send_bulk: fragments, which can wait
+     * for all else. */
     void (*send)(void *arg, const struct hf_id *node, const uint8_t *body, size_t n,
                  struct hf_buffer *payload);
+    void (*send_bulk)(void *arg, const struct hf_id *node, const uint8_t *body, size_t n,
+                      struct hf_buffer *payload);
     /* Finds `wanted` successors of key; keeper_found follows, later. */
     void (*lookup)(void *arg, const struct hf_id *key, uint32_t wanted, uint64_t tag);
     /* While true, the links do well to read nothing from peers: they wait instead of being
@@ -57,9 +60,11 @@ bool keeper_frame(struct keeper *keeper, const struct hf_id *node, const uint8_t
                   size_t n, struct hf_buffer *payload);
 void keeper_up(struct keeper *keeper, const struct hf_id *node);
 void keeper_down(struct keeper *keeper, const struct hf_id *node);
+/* A part of something large came from it, or went to it. */
+void keeper_moved(struct keeper *keeper, const struct hf_id *node, bool came);
 /* From the router; count = 0: the lookup failed. */
 void keeper_found(struct keeper *keeper, uint64_t tag, const struct hf_id *nodes,
-                  size_t count);
+                  const uint32_t *away_ms, size_t count);
 /* The roster has changed, or somebody is missing for longer than the repair wait. */
 void keeper_members(struct keeper *keeper, const struct dht_member *members, size_t count);
 

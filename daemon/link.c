@@ -1,6 +1,7 @@
 #include "daemon/link.h"
 
 #include "base/alloc.h"
+#include "daemon/inflow.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -17,40 +18,30 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define SINGLE_MAX ((size_t)256 << 10) /* bytes of one read or write */
-#define SLICE_SIZE                                                                \
-    ((size_t)64 << 10)         /* of a payload: written as a whole or not yet, so \
-                                  that progress shows on slow lines */
-#define USER_TIMEOUT_MS 30000u /* for the other end's kernel to acknowledge */
+#define SINGLE_MAX      ((size_t)256 << 10) /* bytes of one read or write */
+#define FILL_MIN        ((size_t)128 << 10) /* below: more bulk is put on the line ... */
+#define FILL_MAX        ((size_t)256 << 10) /* ... up to this: prompt frames wait for no more */
+#define UNSENT_MAX      (128 << 10) /* bytes that the kernel holds back and has not sent */
+#define USER_TIMEOUT_MS 30000u      /* for the other end's kernel to acknowledge */
+#define WINDOW_SMALL    (64 << 10)  /* of a link whose reading is limited */
+#define WINDOW_MAX      (1 << 30)
 
 struct link {
     struct link_config config;
     struct bufferevent *events;
     struct event *patience; /* armed until settled, and while a frame is incomplete */
-    bool open, settled, paused, closed;
+    bool open, paused, held, closed;
     bool calling, freed; /* link_free from inside a callback waits for its return */
     uint64_t active_ms;
     char address[LINK_ADDRESS_SIZE];
 
-    /* The frame that is arriving. */
-    bool begun; /* its sizes are known */
-    uint32_t header_size, payload_size;
-    struct hf_buffer *payload; /* from when the header is whole or the payload begins */
-    size_t payload_have;
-    uint8_t *header; /* LINK_HEADER_MAX at most, as long as the payload arrives */
+    struct inflow in;
+    struct outflow out;
+    uint64_t counted; /* bytes that config.received was told of */
+    struct link_meter meter;
 };
 
 /* ---- the end ---- */
-
-static void forget_frame(struct link *link)
-{
-    hf_buffer_unref(link->payload);
-    free(link->header);
-    link->payload = NULL;
-    link->header = NULL;
-    link->begun = false;
-    link->payload_have = 0;
-}
 
 void link_free(struct link *link)
 {
@@ -59,7 +50,8 @@ void link_free(struct link *link)
         link->freed = true;
         return;
     }
-    forget_frame(link);
+    inflow_done(&link->in);
+    outflow_done(&link->out);
     if (link->events != NULL) bufferevent_free(link->events);
     if (link->patience != NULL) event_free(link->patience);
     free(link);
@@ -90,18 +82,19 @@ static void close_link(struct link *link, const char *why)
 
 static void wait_from_now(struct link *link)
 {
-    const struct timeval patience = {(time_t)(link->config.patience_ms / 1000),
-                                     (suseconds_t)(link->config.patience_ms % 1000) * 1000};
+    const uint64_t wait_ms = (uint64_t)link->config.patience_ms + link->meter.slack_ms;
+    const struct timeval patience = {(time_t)(wait_ms / 1000),
+                                     (suseconds_t)(wait_ms % 1000) * 1000};
 
     (void)event_add(link->patience, &patience);
 }
 
-/* A settled link waits for the rest of a frame only, and only while it reads. */
+/* A settled link waits for the rest of a piece only, and only while it reads. */
 static void judge_patience(struct link *link)
 {
-    if (!link->settled) return;
+    if (!link->in.settled) return;
     if (link->paused ||
-        (!link->begun && evbuffer_get_length(bufferevent_get_input(link->events)) == 0))
+        (!link->in.begun && evbuffer_get_length(bufferevent_get_input(link->events)) == 0))
         (void)event_del(link->patience);
     else
         wait_from_now(link);
@@ -115,7 +108,7 @@ static void on_patience(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (!link->open)
         close_link(link, "silence: no handshake in time");
-    else if (link->begun || evbuffer_get_length(bufferevent_get_input(link->events)) > 0)
+    else if (link->in.begun || evbuffer_get_length(bufferevent_get_input(link->events)) > 0)
         close_link(link, "half a frame, then silence");
     else
         close_link(link, "silence: no hello in time");
@@ -123,69 +116,32 @@ static void on_patience(evutil_socket_t fd, short what, void *arg)
 
 /* ---- reading ---- */
 
-enum progress { MORE_WANTED, FRAME_WHOLE, FRAME_BAD, NO_MEMORY };
-
-static enum progress begin_frame(struct link *link, struct evbuffer *input)
-{
-    uint8_t sizes[LINK_SIZES_SIZE];
-
-    if (evbuffer_get_length(input) < sizeof sizes) return MORE_WANTED;
-    (void)evbuffer_remove(input, sizes, sizeof sizes);
-    if (!link_sizes_get(sizes, &link->header_size, &link->payload_size)) return FRAME_BAD;
-    link->begun = true;
-    return FRAME_WHOLE;
-}
-
-/* Takes what has come of the frame; it is allocated only when its header is there. */
-static enum progress take_frame(struct link *link, struct evbuffer *input)
-{
-    int got;
-
-    if (!link->begun) {
-        enum progress begun = begin_frame(link, input);
-
-        if (begun != FRAME_WHOLE) return begun;
-    }
-    if (link->header == NULL) {
-        if (evbuffer_get_length(input) < link->header_size) return MORE_WANTED;
-        link->header = malloc(link->header_size);
-        if (link->header == NULL) return NO_MEMORY;
-        (void)evbuffer_remove(input, link->header, link->header_size);
-    }
-    if (link->payload_size == 0) return FRAME_WHOLE;
-    if (link->payload == NULL) {
-        if (!link->settled && link->payload_size > 0) return FRAME_BAD;
-        link->payload = hf_buffer_new(link->payload_size);
-        if (link->payload == NULL) return NO_MEMORY;
-    }
-    got = evbuffer_remove(input, link->payload->b + link->payload_have,
-                          link->payload_size - link->payload_have);
-    if (got > 0) link->payload_have += (size_t)got;
-    return link->payload_have == link->payload_size ? FRAME_WHOLE : MORE_WANTED;
-}
-
 /* False: the link is gone, or closed. */
 static bool deliver(struct link *link)
 {
-    struct hf_buffer *payload = link->payload;
-    uint8_t *header = link->header;
+    struct arrival frame = link->in.now;
     enum link_kind kind;
     const uint8_t *body;
     size_t n;
-    bool good = link_header_get(header, link->header_size, &kind, &body, &n);
+    bool good = link_header_get(frame.header, frame.header_size, &kind, &body, &n);
 
-    link->payload = NULL;
-    link->header = NULL;
-    forget_frame(link);
+    link->in.now = (struct arrival){0};
     if (good) {
         link->calling = true;
-        good = link->config.frame(link->config.arg, kind, body, n, payload);
+        good = link->config.frame(link->config.arg, kind, body, n, frame.payload);
     }
-    free(header);
-    hf_buffer_unref(payload);
+    inflow_release(&frame);
     if (!survives(link)) return false;
     if (!good) close_link(link, "a message that it may not send, or malformed");
     return good;
+}
+
+static void count_received(struct link *link)
+{
+    const uint64_t received = link_bytes(link).received;
+
+    link->config.received(link->config.arg, received - link->counted);
+    link->counted = received;
 }
 
 static void on_read(struct bufferevent *events, void *arg)
@@ -194,68 +150,114 @@ static void on_read(struct bufferevent *events, void *arg)
     struct evbuffer *input = bufferevent_get_input(events);
 
     link->active_ms = loop_now_ms();
+    count_received(link);
     while (!link->paused && !link->closed) {
-        switch (take_frame(link, input)) {
-        case MORE_WANTED: judge_patience(link); return;
-        case FRAME_BAD: close_link(link, "a frame beyond the limits"); return;
-        case NO_MEMORY: close_link(link, "no memory for its frame"); return;
-        case FRAME_WHOLE:
+        switch (inflow_take(&link->in, input)) {
+        case INFLOW_MORE: judge_patience(link); return;
+        case INFLOW_BAD: close_link(link, "a frame beyond the limits"); return;
+        case INFLOW_NO_MEMORY: close_link(link, "no memory for its frame"); return;
+        case INFLOW_PIECE: break;
+        case INFLOW_FRAME:
             if (!deliver(link)) return;
         }
     }
     judge_patience(link);
 }
 
+static void set_reading(struct link *link)
+{
+    if (link->paused || link->held)
+        (void)bufferevent_disable(link->events, EV_READ);
+    else
+        (void)bufferevent_enable(link->events, EV_READ);
+}
+
 void link_pause(struct link *link, bool paused)
 {
     if (paused == link->paused) return;
     link->paused = paused;
-    if (paused) {
-        (void)bufferevent_disable(link->events, EV_READ);
-    } else {
+    set_reading(link);
+    if (!paused) {
         link->active_ms = loop_now_ms();
-        (void)bufferevent_enable(link->events, EV_READ);
         bufferevent_trigger(link->events, EV_READ,
                             BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
     }
     judge_patience(link);
 }
 
-/* ---- writing ---- */
-
-static void release(const void *bytes, size_t n, void *arg)
+void link_hold(struct link *link, bool held)
 {
-    (void)bytes;
-    (void)n;
-    hf_buffer_unref(arg);
+    if (held == link->held || link->closed) return;
+    link->held = held;
+    set_reading(link);
 }
 
-void link_send(struct link *link, const uint8_t *header, size_t n,
+/* ---- writing ---- */
+
+/* Keeps the line busy, and no more than that. */
+static void fill_line(struct link *link)
+{
+    const struct evbuffer *output = bufferevent_get_output(link->events);
+
+    if (link->meter.part > 0 || link->closed || evbuffer_get_length(output) >= FILL_MIN)
+        return;
+    while (link->out.first != NULL && evbuffer_get_length(output) < FILL_MAX)
+        (void)outflow_part(&link->out, 0);
+}
+
+static void on_write(struct bufferevent *events, void *arg)
+{
+    (void)events;
+    fill_line(arg);
+}
+
+void link_send(struct link *link, enum link_lane lane, const uint8_t *header, size_t n,
                struct hf_buffer *payload)
 {
-    struct evbuffer *output = bufferevent_get_output(link->events);
-    uint8_t sizes[LINK_SIZES_SIZE];
-    const size_t payload_size = payload != NULL ? payload->size : 0;
-
     if (link->closed) return;
-    link_sizes_put(sizes, (uint32_t)n, (uint32_t)payload_size);
-    if (evbuffer_expand(output, sizeof sizes + n) != 0 ||
-        evbuffer_add(output, sizes, sizeof sizes) != 0 ||
-        evbuffer_add(output, header, n) != 0)
-        abort(); /* a stream with a hole in it serves nobody */
-    for (size_t at = 0; at < payload_size; at += SLICE_SIZE) {
-        const size_t slice =
-            payload_size - at < SLICE_SIZE ? payload_size - at : SLICE_SIZE;
-
-        (void)hf_buffer_ref(payload);
-        if (evbuffer_add_reference(output, payload->b + at, slice, release, payload) != 0)
-            abort();
-    }
+    outflow_send(&link->out, lane, header, n, payload);
+    fill_line(link);
 }
 
 size_t link_queued(const struct link *link)
 {
-    return evbuffer_get_length(bufferevent_get_output(link->events));
+    return outflow_queued(&link->out);
+}
+
+/* What the other end may send before any of it is read. */
+static void set_window(struct link *link, int bytes)
+{
+    (void)setsockopt(bufferevent_getfd(link->events), IPPROTO_TCP, TCP_WINDOW_CLAMP, &bytes,
+                     sizeof bytes);
+}
+
+void link_meter(struct link *link, const struct link_meter *meter)
+{
+    const bool was_read = link->meter.read > 0;
+
+    if (link->closed) return;
+    link->meter = *meter;
+    if (meter->read > 0) {
+        (void)bufferevent_set_max_single_read(link->events, meter->read);
+        set_window(link, WINDOW_SMALL);
+    } else if (was_read) {
+        (void)bufferevent_set_max_single_read(link->events, SINGLE_MAX);
+        set_window(link, WINDOW_MAX);
+    }
+    fill_line(link);
+}
+
+bool link_has_bulk(const struct link *link)
+{
+    return link->out.first != NULL && !link->closed;
+}
+
+size_t link_push(struct link *link)
+{
+    if (!link_has_bulk(link) ||
+        evbuffer_get_length(bufferevent_get_output(link->events)) > 0)
+        return 0;
+    return outflow_part(&link->out, link->meter.part);
 }
 
 /* What the kernel took out of a queue that is still not empty is a sign that the other end
@@ -265,8 +267,8 @@ static void on_drained(struct evbuffer *output, const struct evbuffer_cb_info *i
 {
     struct link *link = arg;
 
-    if (info->n_deleted > 0 && evbuffer_get_length(output) > 0)
-        link->active_ms = loop_now_ms();
+    (void)output;
+    if (info->n_deleted > 0 && link_queued(link) > 0) link->active_ms = loop_now_ms();
 }
 
 /* ---- opening ---- */
@@ -338,9 +340,11 @@ static void name_address(struct link *link, const struct sockaddr *address)
 static void tune(int fd)
 {
     const int one = 1;
+    const int unsent = UNSENT_MAX;
     const unsigned timeout_ms = USER_TIMEOUT_MS;
 
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
 }
 
@@ -365,11 +369,13 @@ static bool start(struct link *link, SSL *ssl, int fd)
         base, fd, ssl, server ? BUFFEREVENT_SSL_ACCEPTING : BUFFEREVENT_SSL_CONNECTING,
         BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
     if (link->events == NULL) return false;
+    outflow_init(&link->out, bufferevent_get_output(link->events));
     bufferevent_openssl_set_allow_dirty_shutdown(link->events, 1);
     (void)bufferevent_set_max_single_read(link->events, SINGLE_MAX);
     (void)bufferevent_set_max_single_write(link->events, SINGLE_MAX);
     bufferevent_setwatermark(link->events, EV_READ, 0, SINGLE_MAX);
-    bufferevent_setcb(link->events, on_read, NULL, on_event, link);
+    bufferevent_setwatermark(link->events, EV_WRITE, FILL_MIN, 0);
+    bufferevent_setcb(link->events, on_read, on_write, on_event, link);
     link->patience = evtimer_new(base, on_patience, link);
     if (link->patience == NULL ||
         evbuffer_add_cb(bufferevent_get_output(link->events), on_drained, link) == NULL)
@@ -384,7 +390,9 @@ struct link *link_new(const struct link_config *config)
     SSL *ssl = SSL_new(config->context);
     int fd = config->fd;
 
-    if (link != NULL) link->config = *config;
+    if (link != NULL) {
+        link->config = *config;
+    }
     if (link != NULL && ssl != NULL) {
         link->active_ms = loop_now_ms();
         name_address(link, config->address);
@@ -413,6 +421,20 @@ bool link_key(const struct link *link, struct hf_public_key *key)
     return link->open && tls_peer_key(bufferevent_openssl_get_ssl(link->events), key);
 }
 
+struct link_bytes link_bytes(const struct link *link)
+{
+    SSL *ssl = bufferevent_openssl_get_ssl(link->events);
+
+    return (struct link_bytes){.received = BIO_number_read(SSL_get_rbio(ssl)),
+                               .sent = BIO_number_written(SSL_get_wbio(ssl))};
+}
+
+struct link_bytes link_bulk_bytes(const struct link *link)
+{
+    return (struct link_bytes){.received = link->in.part_bytes,
+                               .sent = link->out.part_bytes};
+}
+
 const char *link_address(const struct link *link)
 {
     return link->address;
@@ -420,7 +442,7 @@ const char *link_address(const struct link *link)
 
 void link_settle(struct link *link)
 {
-    link->settled = true;
+    link->in.settled = true;
     judge_patience(link);
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/buffer.h"
 #include "daemon/loop.h"
+#include "daemon/outflow.h"
 #include "membership/link_frame.h"
 #include "membership/tls.h"
 
@@ -33,6 +34,8 @@ struct link_config {
      * closed is called. */
     bool (*frame)(void *arg, enum link_kind kind, const uint8_t *body, size_t n,
                   struct hf_buffer *payload);
+    /* So many bytes have come over the line since the last time.  Does not free it. */
+    void (*received)(void *arg, uint64_t bytes);
     /* Once, and last: nothing is read or written any longer. */
     void (*closed)(void *arg, const char *why);
     void *arg;
@@ -52,14 +55,38 @@ const char *link_address(const struct link *link);
 void link_settle(struct link *link);
 
 /* Queues a frame: n bytes of header (with its kind), and a payload, of which a reference
- * is taken; NULL: none.  Only on an open link. */
-void link_send(struct link *link, const uint8_t *header, size_t n,
+ * is taken; NULL: none.  Only on an open link.  Within a lane the order is kept. */
+void link_send(struct link *link, enum link_lane lane, const uint8_t *header, size_t n,
                struct hf_buffer *payload);
 /* Bytes queued and not yet given to the kernel. */
 size_t link_queued(const struct link *link);
 
-/* While paused, nothing is read. */
+/* How a link keeps to a limit that is not its own; all zero: no limit. */
+struct link_meter {
+    size_t part;       /* bulk goes out in parts of so many bytes, only by link_push */
+    size_t read;       /* no more is read at once */
+    uint32_t slack_ms; /* for the other end's patience, and ours with it */
+};
+
+void link_meter(struct link *link, const struct link_meter *meter);
+/* Lets the next part of bulk go out; the bytes it puts on the line.  0: there is none, or
+ * the one before it is not gone. */
+size_t link_push(struct link *link);
+/* Bulk waits for link_push. */
+bool link_has_bulk(const struct link *link);
+
+/* Bytes on the line so far, TLS and all. */
+struct link_bytes {
+    uint64_t received, sent;
+};
+struct link_bytes link_bytes(const struct link *link);
+/* Counts what came and went of bulk, to see whether it moves. */
+struct link_bytes link_bulk_bytes(const struct link *link);
+
+/* While paused, nothing is read, and no frame is given out. */
 void link_pause(struct link *link, bool paused);
+/* While held, nothing is read: for limits of the rate. */
+void link_hold(struct link *link, bool held);
 
 /* When (loop_now_ms) something last arrived, or room came for more of what waits. */
 uint64_t link_active_ms(const struct link *link);

@@ -23,7 +23,7 @@ static void ping(struct conn *conn, uint64_t now_ms)
     conn->pinged_ms = now_ms;
     link_header_put(&w, LINK_PING);
     hf_put_uint(&w, ++conn->links->ping);
-    conn_send(conn, header, hf_writer_size(&w), NULL);
+    conn_send(conn, LINK_PROMPT, header, hf_writer_size(&w), NULL);
 }
 
 static void look_at(struct conn *conn, uint64_t now_ms)
@@ -38,10 +38,23 @@ static void look_at(struct conn *conn, uint64_t now_ms)
         conn_free(conn);
     else if (conn->state != CONN_UP || conn->links->paused)
         return;
-    else if (quiet_ms >= LINK_SILENCE_MS)
+    else if (quiet_ms >= LINK_SILENCE_MS + conn->links->throttle.slack_ms)
         conn_lost(conn, "silence");
     else if (quiet_ms >= LINK_PING_MS && now_ms - conn->pinged_ms >= LINK_PING_MS)
         ping(conn, now_ms);
+}
+
+static void tell_moves(struct conn *conn)
+{
+    const struct links_events *events = &conn->links->events;
+    const struct link_bytes now = link_bulk_bytes(conn->link);
+    const struct link_bytes before = conn->moved;
+    const struct hf_id node = conn->peer->node;
+
+    conn->moved = now;
+    if (now.received != before.received) events->moved(events->arg, &node, true);
+    if (now.sent != before.sent || throttle_holds_back(conn))
+        events->moved(events->arg, &node, false);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -54,6 +67,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)what;
     for (struct conn *conn = links->conns; conn != NULL; conn = next) {
         next = conn->next; /* only conn itself can go meanwhile */
+        if (conn->state == CONN_UP && links->events.moved != NULL) tell_moves(conn);
         look_at(conn, now_ms);
     }
     if (links->listener_rests) {
@@ -180,8 +194,10 @@ void links_readdress(struct links *links, const struct hf_id *node)
     peer->wait_ms = 0;
 }
 
-void links_send(struct links *links, const struct hf_id *node, enum link_kind kind,
-                const uint8_t *body, size_t n, struct hf_buffer *payload)
+/* body is n bytes. */
+static void send_frame(struct links *links, const struct hf_id *node, enum link_kind kind,
+                       enum link_lane lane, const uint8_t *body, size_t n,
+                       struct hf_buffer *payload)
 {
     uint8_t header[LINK_HEADER_MAX];
     struct hf_writer w = hf_writer_init(header, sizeof header);
@@ -195,12 +211,24 @@ void links_send(struct links *links, const struct hf_id *node, enum link_kind ki
     hf_put_raw(&w, body, n);
     if (peer == NULL || w.failed) return;
     if (peer->up != NULL) {
-        conn_send(peer->up, header, hf_writer_size(&w), payload);
+        conn_send(peer->up, lane, header, hf_writer_size(&w), payload);
         return;
     }
     peer_connect(peer);
     if (peer->opening != NULL || peer->resolving)
-        (void)peer_wait(peer, header, hf_writer_size(&w), payload);
+        (void)peer_wait(peer, lane, header, hf_writer_size(&w), payload);
+}
+
+void links_send(struct links *links, const struct hf_id *node, enum link_kind kind,
+                const uint8_t *body, size_t n, struct hf_buffer *payload)
+{
+    send_frame(links, node, kind, LINK_PROMPT, body, n, payload);
+}
+
+void links_send_bulk(struct links *links, const struct hf_id *node, enum link_kind kind,
+                     const uint8_t *body, size_t n, struct hf_buffer *payload)
+{
+    send_frame(links, node, kind, LINK_BULK, body, n, payload);
 }
 
 bool links_is_up(const struct links *links, const struct hf_id *node)
@@ -228,6 +256,27 @@ void links_pause(struct links *links, bool paused)
     }
 }
 
+void links_limit(struct links *links, uint64_t upload, uint64_t download)
+{
+    throttle_set(links, upload, download);
+}
+
+struct links_traffic links_traffic(const struct links *links)
+{
+    struct links_traffic traffic = {.received = links->throttle.past.received,
+                                    .sent = links->throttle.past.sent,
+                                    .upload = links->throttle.up.rate,
+                                    .download = links->throttle.down.rate};
+
+    for (const struct conn *conn = links->conns; conn != NULL; conn = conn->next) {
+        const struct link_bytes bytes = link_bytes(conn->link);
+
+        traffic.received += bytes.received;
+        traffic.sent += bytes.sent;
+    }
+    return traffic;
+}
+
 /* ---- making ---- */
 
 enum hf_code links_new(struct loop *loop, struct member_home *member,
@@ -249,8 +298,8 @@ enum hf_code links_new(struct loop *loop, struct member_home *member,
     if (rc == HF_OK) rc = tls_context_new(member->identity, TLS_CLIENT, &made->client, err);
     made->resolver = resolver_new(loop);
     made->tick = event_new(loop_base(loop), -1, EV_PERSIST, on_tick, made);
-    if (rc == HF_OK && (made->resolver == NULL || made->tick == NULL ||
-                        event_add(made->tick, &interval) != 0))
+    if (rc == HF_OK && (!throttle_init(made) || made->resolver == NULL ||
+                        made->tick == NULL || event_add(made->tick, &interval) != 0))
         rc = hf_fail(err, HF_NO_MEMORY, "no memory or threads for links");
     if (rc == HF_OK)
         *links = made;
@@ -267,6 +316,7 @@ void links_free(struct links *links)
     while (links->conns != NULL)
         conn_free(links->conns);
     peers_free(links);
+    throttle_done(links);
     if (links->tick != NULL) event_free(links->tick);
     SSL_CTX_free(links->server);
     SSL_CTX_free(links->client);

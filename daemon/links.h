@@ -48,6 +48,9 @@ struct links_events {
                   const uint8_t *body, size_t n, struct hf_buffer *payload);
     void (*up)(void *arg, const struct hf_id *node);   /* a link stands */
     void (*down)(void *arg, const struct hf_id *node); /* it broke, or could not be made */
+    /* In the last second a part of something large came from it, or went to it.  May be
+     * NULL. */
+    void (*moved)(void *arg, const struct hf_id *node, bool came);
     /* A valid certificate was shown, and put on the roster. */
     void (*learnt)(void *arg);
     /* A JOIN_REQUEST of a machine that proved to hold `key`: fills *reply, and returns its
@@ -83,10 +86,25 @@ void links_readdress(struct links *links, const struct hf_id *node);
 void links_send(struct links *links, const struct hf_id *node, enum link_kind kind,
                 const uint8_t *body, size_t n, struct hf_buffer *payload);
 
+/* The same for what is large and can wait: prompt frames go before it, and it alone waits
+ * for the limits. */
+void links_send_bulk(struct links *links, const struct hf_id *node, enum link_kind kind,
+                     const uint8_t *body, size_t n, struct hf_buffer *payload);
+
 bool links_is_up(const struct links *links, const struct hf_id *node);
 
 /* Closes the link to a node (it was evicted), after this turn of the loop. */
 void links_drop(struct links *links, const struct hf_id *node);
+
+/* What all members' links together may carry from now on, in bytes a second with TLS; 0: no
+ * limit.  Only bulk waits for that; all else is counted. */
+void links_limit(struct links *links, uint64_t upload, uint64_t download);
+
+struct links_traffic {
+    uint64_t received, sent;   /* bytes since the start, TLS and strangers too */
+    uint64_t upload, download; /* the limits */
+};
+struct links_traffic links_traffic(const struct links *links);
 
 /* While paused, no member is read from (the keeper is busy). */
 void links_pause(struct links *links, bool paused);

@@ -75,6 +75,13 @@ static void on_signal(evutil_socket_t signo, short what, void *arg)
     notify("STOPPING=1");
 }
 
+static void on_reload(evutil_socket_t signo, short what, void *arg)
+{
+    (void)signo;
+    (void)what;
+    daemon_reload(arg);
+}
+
 static void say_ready(const struct daemon *daemon)
 {
     const char *listen = daemon->member.settings.listen;
@@ -90,10 +97,12 @@ static enum hf_code serve(struct daemon *daemon, struct hf_err *err)
     struct event_base *base = loop_base(daemon->loop);
     struct event *terminate = evsignal_new(base, SIGTERM, on_signal, daemon);
     struct event *interrupt = evsignal_new(base, SIGINT, on_signal, daemon);
+    struct event *reload = evsignal_new(base, SIGHUP, on_reload, daemon);
     enum hf_code rc;
 
-    if (terminate == NULL || interrupt == NULL || event_add(terminate, NULL) != 0 ||
-        event_add(interrupt, NULL) != 0) {
+    if (terminate == NULL || interrupt == NULL || reload == NULL ||
+        event_add(terminate, NULL) != 0 || event_add(interrupt, NULL) != 0 ||
+        event_add(reload, NULL) != 0) {
         rc = hf_fail(err, HF_NO_MEMORY, "no memory for signals");
     } else {
         say_ready(daemon);
@@ -101,6 +110,7 @@ static enum hf_code serve(struct daemon *daemon, struct hf_err *err)
     }
     if (terminate != NULL) event_free(terminate);
     if (interrupt != NULL) event_free(interrupt);
+    if (reload != NULL) event_free(reload);
     return rc;
 }
 

@@ -69,7 +69,7 @@ void peers_free(struct links *links)
 
 /* ---- what waits ---- */
 
-bool peer_wait(struct peer *peer, const uint8_t *header, size_t n,
+bool peer_wait(struct peer *peer, enum link_lane lane, const uint8_t *header, size_t n,
                struct hf_buffer *payload)
 {
     const size_t size = n + (payload != NULL ? payload->size : 0);
@@ -80,6 +80,7 @@ bool peer_wait(struct peer *peer, const uint8_t *header, size_t n,
     if (waiting == NULL) return false;
     waiting->next = NULL;
     waiting->payload = hf_buffer_ref(payload);
+    waiting->lane = lane;
     waiting->n = n;
     memcpy(waiting->header, header, n);
     *peer->last = waiting;
@@ -94,7 +95,8 @@ static void take_waiting(struct peer *peer, struct conn *conn)
         struct waiting *waiting = peer->first;
 
         peer->first = waiting->next;
-        if (conn != NULL) conn_send(conn, waiting->header, waiting->n, waiting->payload);
+        if (conn != NULL)
+            conn_send(conn, waiting->lane, waiting->header, waiting->n, waiting->payload);
         hf_buffer_unref(waiting->payload);
         free(waiting);
     }
@@ -135,18 +137,32 @@ static void on_resolved(void *arg, const struct sockaddr *address, int size)
     if (peer->opening == NULL) peer_failed(peer);
 }
 
-/* False: it has no address of that number. */
+/* The address of this attempt: the one that worked last, if it is still announced, then
+ * the others in their order. */
+static const char *address_of(const struct peer *peer, const struct announcement *announced)
+{
+    size_t worked = 0;
+    size_t at = peer->attempt;
+
+    while (worked < announced->address_count &&
+           strcmp(announced->addresses[worked], peer->worked) != 0)
+        worked++;
+    if (worked < announced->address_count && at <= worked) at = at == 0 ? worked : at - 1;
+    return announced->addresses[at];
+}
+
+/* False: there are no more addresses than were tried. */
 static bool try_address(struct peer *peer)
 {
     const struct roster_member *member =
         roster_find(peer->links->member->roster, &peer->node);
 
     if (member == NULL || member->evicted || !member->announced ||
-        peer->address >= member->announcement.address_count)
+        peer->attempt >= member->announcement.address_count)
         return false;
+    memcpy(peer->tried, address_of(peer, &member->announcement), sizeof peer->tried);
     peer->resolving = true;
-    resolver_start(peer->links->resolver, member->announcement.addresses[peer->address],
-                   on_resolved, peer);
+    resolver_start(peer->links->resolver, peer->tried, on_resolved, peer);
     return true;
 }
 
@@ -154,7 +170,7 @@ void peer_connect(struct peer *peer)
 {
     if (peer->up != NULL || peer->opening != NULL || peer->resolving) return;
     if (loop_now_ms() < peer->retry_ms) return;
-    peer->address = 0;
+    peer->attempt = 0;
     peer->readdressed = false;
     if (!try_address(peer)) back_off(peer);
 }
@@ -163,7 +179,7 @@ void peer_failed(struct peer *peer)
 {
     struct links *links = peer->links;
 
-    peer->address++;
+    peer->attempt++;
     if (peer->up != NULL || (!peer->readdressed && try_address(peer))) return;
     if (peer->readdressed)
         peer->retry_ms = 0;

@@ -7,6 +7,7 @@
 #include "daemon/links.h"
 #include "daemon/log_limit.h"
 #include "daemon/resolver.h"
+#include "daemon/throttle.h"
 
 #include <event2/listener.h>
 
@@ -23,19 +24,21 @@ struct conn {
     struct links *links;
     struct link *link;
     enum conn_state state;
-    bool ours;          /* opened by this node */
-    struct peer *peer;  /* NULL: a stranger or guest */
-    struct hf_id guest; /* GUEST: its node id; zero: refused */
-    uint64_t until_ms;  /* GUEST, RETIRED: closed then */
-    uint64_t pinged_ms; /* UP: when it was last asked */
-    bool dropped;       /* to be closed at the next turn */
-    char why[176];      /* it is closed, when this end does it; else "" */
+    bool ours;               /* opened by this node */
+    struct peer *peer;       /* NULL: a stranger or guest */
+    struct hf_id guest;      /* GUEST: its node id; zero: refused */
+    uint64_t until_ms;       /* GUEST, RETIRED: closed then */
+    uint64_t pinged_ms;      /* UP: when it was last asked */
+    bool dropped;            /* to be closed at the next turn */
+    struct link_bytes moved; /* UP: its bulk, when it was last looked at */
+    char why[176];           /* it is closed, when this end does it; else "" */
 };
 
 /* A frame that waits for a link. */
 struct waiting {
     struct waiting *next;
     struct hf_buffer *payload;
+    enum link_lane lane;
     size_t n;
     uint8_t header[];
 };
@@ -46,10 +49,12 @@ struct peer {
     struct conn *up;      /* NULL: no link */
     struct conn *opening; /* NULL: none */
     bool resolving;
-    bool readdressed;  /* new addresses have come while the old ones were tried */
-    size_t address;    /* which of its addresses is tried */
-    uint64_t retry_ms; /* not before that */
-    uint32_t wait_ms;  /* the last back-off; 0: none */
+    bool readdressed;          /* new addresses have come while the old ones were tried */
+    size_t attempt;            /* how many of its addresses have been tried in vain */
+    char tried[ADDRESS_SIZE];  /* the last one */
+    char worked[ADDRESS_SIZE]; /* the one that led to a link; "": none has */
+    uint64_t retry_ms;         /* not before that */
+    uint32_t wait_ms;          /* the last back-off; 0: none */
     struct waiting *first, **last;
     size_t waiting_bytes;
 };
@@ -69,6 +74,7 @@ struct links {
     size_t strangers;
     bool paused, listener_rests;
     uint64_t ping;
+    struct throttle throttle;
     struct log_limit lines; /* about strangers */
 };
 
@@ -79,7 +85,7 @@ struct peer *peers_get(struct links *links, const struct hf_id *node);
 void peers_free(struct links *links);
 
 /* Queues a frame until there is a link; false: too much waits. */
-bool peer_wait(struct peer *peer, const uint8_t *header, size_t n,
+bool peer_wait(struct peer *peer, enum link_lane lane, const uint8_t *header, size_t n,
                struct hf_buffer *payload);
 /* Sends what waits over the link that is up. */
 void peer_flush(struct peer *peer);
@@ -96,7 +102,7 @@ struct conn *conn_new(struct links *links, int fd, const struct sockaddr *addres
 /* Takes it out of all tables and closes it; tells nobody. */
 void conn_free(struct conn *conn);
 /* Sends an encoded frame to every kind of connection. */
-void conn_send(struct conn *conn, const uint8_t *header, size_t n,
+void conn_send(struct conn *conn, enum link_lane lane, const uint8_t *header, size_t n,
                struct hf_buffer *payload);
 /* Says who this node is. */
 void conn_hello(struct conn *conn);

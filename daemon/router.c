@@ -3,6 +3,8 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "chord/circle.h"
+#include "daemon/log_limit.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +15,7 @@ struct lookup {
     uint32_t wanted;
     uint64_t tag;
     struct hf_id found[CHORD_FOUND_MAX];
+    uint32_t away_ms[CHORD_FOUND_MAX];
     size_t count;
 };
 
@@ -20,12 +23,29 @@ struct lookup_queue {
     struct lookup *first, **last;
 };
 
+/* What one of the node's positions says to another. */
+struct own_message {
+    struct own_message *next;
+    struct chord_message message;
+};
+
+/* One position of this node. */
+struct place {
+    struct chord_peer self;
+    struct chord_node *node;
+    uint64_t deadline_ms;
+};
+
 struct router {
     struct router_config config;
-    struct chord_node *node;
+    struct place *places[CHORD_POSITIONS_MAX]; /* by index; [0] is always there */
+    size_t place_count;
     struct chord_output *output;
     struct event *timer, *deliver;
-    struct chord_peer *members; /* borrowed by the node */
+    struct log_limit wrong;
+    struct chord_peer *members; /* positions, ascending; borrowed by the nodes */
+    size_t member_count;
+    struct own_message *own, **own_last; /* to be delivered in the next turn */
     struct lookup_queue waiting, running, ended;
     size_t lookups, running_count;
 };
@@ -64,26 +84,71 @@ static void clear(struct lookup_queue *queue)
 
 /* ---- what the node asks for ---- */
 
+static void send_to_self(struct router *router, const struct chord_message *message)
+{
+    struct own_message *own = hf_alloc_array(1, sizeof *own);
+
+    if (own == NULL) return; /* lost, as any message may be */
+    own->message = *message;
+    *router->own_last = own;
+    router->own_last = &own->next;
+    event_active(router->deliver, EV_TIMEOUT, 0);
+}
+
 static void send_message(struct router *router, const struct chord_action *action)
 {
     uint8_t bytes[CHORD_MESSAGE_MAX];
     struct hf_writer w = hf_writer_init(bytes, sizeof bytes);
 
+    if (hf_id_equal(&action->peer.node, &router->config.self)) {
+        send_to_self(router, action->message);
+        return;
+    }
     chord_message_put(&w, action->message);
     if (!w.failed)
         router->config.send(router->config.arg, &action->peer.node, bytes,
                             hf_writer_size(&w));
 }
 
-static void end_lookup(struct router *router, const struct chord_action *action)
+static void warn_of(struct router *router, const struct hf_id *node)
+{
+    char hex[HF_ID_HEX_SIZE];
+
+    if (log_limit_allows(&router->wrong, "router", loop_now_ms()))
+        hf_log(HF_LOG_INFO, "router",
+               "member %.16s gave an answer about the ring that cannot be true; others are "
+               "asked instead",
+               hf_id_hex(node, hex));
+}
+
+static bool contains(const struct hf_id *ids, size_t count, const struct hf_id *id)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (hf_id_equal(&ids[i], id)) return true;
+    }
+    return false;
+}
+
+static uint32_t away_ms(const struct chord_node *node, const struct chord_peer *peer)
+{
+    const uint64_t us = chord_node_expected_us(node, peer);
+
+    return us == UINT64_MAX ? 0 : (uint32_t)(1 + us / 1000);
+}
+
+static void end_lookup(struct router *router, const struct chord_node *by,
+                       const struct chord_action *action)
 {
     struct lookup *lookup = take(&router->running, &action->tag);
 
     if (lookup == NULL) return;
     router->running_count--;
-    if (action->kind == CHORD_FOUND) {
-        for (; lookup->count < action->peer_count; lookup->count++)
-            lookup->found[lookup->count] = action->peers[lookup->count].node;
+    for (size_t i = 0; action->kind == CHORD_FOUND && i < action->peer_count; i++) {
+        const struct chord_peer *peer = &action->peers[i];
+
+        if (contains(lookup->found, lookup->count, &peer->node)) continue;
+        lookup->found[lookup->count] = peer->node;
+        lookup->away_ms[lookup->count++] = away_ms(by, peer);
     }
     append(&router->ended, lookup);
     event_active(router->deliver, EV_TIMEOUT, 0);
@@ -91,45 +156,95 @@ static void end_lookup(struct router *router, const struct chord_action *action)
 
 static void set_timer(struct router *router, uint64_t now_ms)
 {
-    const uint64_t deadline_ms = router->output->deadline_ms;
-    const uint64_t wait_ms = deadline_ms > now_ms ? deadline_ms - now_ms : 0;
-    const struct timeval wait = {(time_t)(wait_ms / 1000),
-                                 (suseconds_t)(wait_ms % 1000 * 1000)};
+    uint64_t deadline_ms = UINT64_MAX;
+    uint64_t wait_ms;
+    struct timeval wait;
 
-    if (deadline_ms != UINT64_MAX) (void)event_add(router->timer, &wait);
+    for (size_t i = 0; i < router->place_count; i++) {
+        if (router->places[i]->deadline_ms < deadline_ms)
+            deadline_ms = router->places[i]->deadline_ms;
+    }
+    if (deadline_ms == UINT64_MAX) return;
+    wait_ms = deadline_ms > now_ms ? deadline_ms - now_ms : 0;
+    wait = (struct timeval){(time_t)(wait_ms / 1000), (suseconds_t)(wait_ms % 1000 * 1000)};
+    (void)event_add(router->timer, &wait);
 }
 
-static void step(struct router *router, struct chord_event *event)
+static void step(struct router *router, struct place *place, struct chord_event *event)
 {
     struct chord_output *output = router->output;
 
     event->now_ms = loop_now_ms();
-    chord_step(router->node, event, output);
+    chord_step(place->node, event, output);
     for (size_t i = 0; i < output->action_count; i++) {
         const struct chord_action *action = &output->actions[i];
 
         switch (action->kind) {
         case CHORD_SEND: send_message(router, action); break;
         case CHORD_FOUND:
-        case CHORD_FAILED: end_lookup(router, action); break;
+        case CHORD_FAILED: end_lookup(router, place->node, action); break;
+        case CHORD_WRONG: warn_of(router, &action->peer.node); break;
         case CHORD_NEIGHBOURS:
-            hf_log(HF_LOG_DEBUG, "router", "neighbours changed (%s)", router_mode(router));
+            hf_log(HF_LOG_DEBUG, "router", "neighbours of position %u changed (%s)",
+                   place->self.index, router_mode(router, place->self.index));
             break;
         }
     }
+    place->deadline_ms = output->deadline_ms;
     set_timer(router, event->now_ms);
+}
+
+static void step_all(struct router *router, struct chord_event *event)
+{
+    for (size_t i = 0; i < router->place_count; i++)
+        step(router, router->places[i], event);
+}
+
+/* To the position that it is addressed to; none of this node's any more: nobody hears. */
+static void receive(struct router *router, const struct hf_id *node,
+                    const struct chord_message *message)
+{
+    const struct chord_peer peer = chord_peer_of(node, 0);
+    struct chord_event event = {.kind = CHORD_MESSAGE, .peer = &peer, .message = message};
+
+    for (size_t i = 0; i < router->place_count; i++) {
+        if (!hf_id_equal(&message->to, &router->places[i]->self.position)) continue;
+        step(router, router->places[i], &event);
+        return;
+    }
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
+    struct router *router = arg;
     struct chord_event event = {.kind = CHORD_TICK};
+    const uint64_t now_ms = loop_now_ms();
 
     (void)fd;
     (void)what;
-    step(arg, &event);
+    for (size_t i = 0; i < router->place_count; i++) {
+        if (router->places[i]->deadline_ms <= now_ms)
+            step(router, router->places[i], &event);
+    }
+    set_timer(router, now_ms);
 }
 
 /* ---- lookups ---- */
+
+/* The position that most closely precedes the key: its node knows most about it. */
+static struct place *nearest(const struct router *router, const struct hf_id *key)
+{
+    struct place *best = router->places[0];
+
+    for (size_t i = 1; i < router->place_count; i++) {
+        struct place *place = router->places[i];
+
+        if (chord_node_mode(place->node) == CHORD_MODE_RING &&
+            chord_between(&best->self.position, &place->self.position, key))
+            best = place;
+    }
+    return best;
+}
 
 static void start_waiting(struct router *router)
 {
@@ -143,7 +258,22 @@ static void start_waiting(struct router *router)
         event.wanted = lookup->wanted;
         append(&router->running, lookup);
         router->running_count++;
-        step(router, &event);
+        step(router, nearest(router, &lookup->key), &event);
+    }
+}
+
+static void deliver_own(struct router *router)
+{
+    struct own_message *own = router->own;
+
+    router->own = NULL;
+    router->own_last = &router->own;
+    while (own != NULL) {
+        struct own_message *next = own->next;
+
+        receive(router, &router->config.self, &own->message);
+        free(own);
+        own = next;
     }
 }
 
@@ -151,16 +281,19 @@ static void start_waiting(struct router *router)
 static void on_deliver(evutil_socket_t fd, short what, void *arg)
 {
     struct router *router = arg;
-    struct lookup_queue ended = router->ended;
+    struct lookup_queue ended;
     struct lookup *lookup;
 
     (void)fd;
     (void)what;
+    deliver_own(router);
+    ended = router->ended;
     if (ended.first == NULL) return;
     router->ended = (struct lookup_queue){.last = &router->ended.first};
     while ((lookup = take(&ended, NULL)) != NULL) {
         router->lookups--;
-        router->config.found(router->config.arg, lookup->tag, lookup->found, lookup->count);
+        router->config.found(router->config.arg, lookup->tag, lookup->found,
+                             lookup->away_ms, lookup->count);
         free(lookup);
     }
     start_waiting(router);
@@ -191,14 +324,11 @@ void router_lookup(struct router *router, const struct hf_id *key, uint32_t want
 bool router_frame(struct router *router, const struct hf_id *node, const uint8_t *body,
                   size_t n)
 {
-    const struct chord_peer peer = chord_peer_of(node, 0);
-    struct chord_event event = {.kind = CHORD_MESSAGE, .peer = &peer};
     struct chord_message message;
     struct hf_err err;
 
     if (chord_message_parse(body, n, &message, &err) != HF_OK) return false;
-    event.message = &message;
-    step(router, &event);
+    receive(router, node, &message);
     return true;
 }
 
@@ -207,29 +337,103 @@ void router_down(struct router *router, const struct hf_id *node)
     const struct chord_peer peer = chord_peer_of(node, 0);
     struct chord_event event = {.kind = CHORD_UNREACHABLE, .peer = &peer};
 
-    step(router, &event);
+    step_all(router, &event);
 }
 
-bool router_members(struct router *router, const struct hf_id *nodes, size_t count)
+void router_successors_wanted(struct router *router, uint32_t successors)
 {
-    struct chord_peer *members = hf_alloc_array(count, sizeof *members);
-    struct chord_event event = {.kind = CHORD_ROSTER, .peers = members};
+    struct chord_event event = {.kind = CHORD_LENGTH, .wanted = successors};
 
-    if (members == NULL) return false;
-    for (size_t i = 0; i < count; i++)
-        members[i] = chord_peer_of(&nodes[i], 0);
-    event.peer_count = count;
-    step(router, &event);
-    free(router->members);
-    router->members = members;
-    return true;
+    if (successors == router->config.successors) return;
+    router->config.successors = successors;
+    step_all(router, &event);
 }
 
 void router_leave(struct router *router)
 {
     struct chord_event event = {.kind = CHORD_LEAVE};
 
-    step(router, &event);
+    step_all(router, &event);
+}
+
+/* ---- positions ---- */
+
+static void place_free(struct place *place)
+{
+    if (place == NULL) return;
+    chord_node_free(place->node);
+    free(place);
+}
+
+/* One more position, alone until it hears of the roster.  False: no memory. */
+static bool add_place(struct router *router)
+{
+    struct chord_config chord = {.stabilise_ms = ROUTER_STABILISE_MS,
+                                 .rpc_timeout_ms = ROUTER_RPC_MS,
+                                 .lookup_timeout_ms = ROUTER_LOOKUP_MS,
+                                 .successors = router->config.successors,
+                                 .lookups = CHORD_LOOKUPS_MAX};
+    struct place *place = hf_alloc_array(1, sizeof *place);
+
+    if (place == NULL) return false;
+    hf_random(&chord.seed, sizeof chord.seed);
+    place->self = chord_peer_of(&router->config.self, (uint32_t)router->place_count);
+    place->deadline_ms = UINT64_MAX;
+    place->node = chord_node_new(&place->self, &chord);
+    if (place->node == NULL) {
+        free(place);
+        return false;
+    }
+    router->places[router->place_count++] = place;
+    return true;
+}
+
+/* Without memory there are fewer: the others find the ring without them. */
+static void set_places(struct router *router, size_t count)
+{
+    struct chord_event leave = {.kind = CHORD_LEAVE};
+
+    while (router->place_count > count) {
+        step(router, router->places[router->place_count - 1], &leave);
+        place_free(router->places[--router->place_count]);
+    }
+    while (router->place_count < count && add_place(router)) {
+    }
+}
+
+static int compare_positions(const void *a, const void *b)
+{
+    const struct chord_peer *x = a;
+    const struct chord_peer *y = b;
+
+    return hf_id_compare(&x->position, &y->position);
+}
+
+bool router_members(struct router *router, const struct router_member *members,
+                    size_t count)
+{
+    struct chord_event event = {.kind = CHORD_ROSTER};
+    struct chord_peer *peers;
+    size_t own = 1;
+
+    for (size_t i = 0; i < count; i++)
+        event.peer_count += members[i].positions;
+    peers = hf_alloc_array(event.peer_count, sizeof *peers);
+    if (peers == NULL) return false;
+    event.peers = peers;
+    for (size_t i = 0; i < count; i++) {
+        for (uint32_t k = 0; k < members[i].positions; k++)
+            *peers++ = chord_peer_of(&members[i].node, k);
+        if (hf_id_equal(&members[i].node, &router->config.self)) own = members[i].positions;
+    }
+    peers -= event.peer_count;
+    qsort(peers, event.peer_count, sizeof *peers, compare_positions);
+    set_places(router, own);
+    step_all(router, &event);
+    free(router->members);
+    router->members = peers;
+    router->member_count = event.peer_count;
+    return true;
 }
 
 /* ---- making ---- */
@@ -237,12 +441,6 @@ void router_leave(struct router *router)
 struct router *router_new(const struct router_config *config)
 {
     struct router *router = hf_alloc_array(1, sizeof *router);
-    const struct chord_peer self = chord_peer_of(&config->self, 0);
-    struct chord_config chord = {.stabilise_ms = ROUTER_STABILISE_MS,
-                                 .rpc_timeout_ms = ROUTER_RPC_MS,
-                                 .lookup_timeout_ms = ROUTER_LOOKUP_MS,
-                                 .successors = config->successors,
-                                 .lookups = CHORD_LOOKUPS_MAX};
     struct chord_event event = {.kind = CHORD_TICK};
 
     if (router == NULL) return NULL;
@@ -250,17 +448,16 @@ struct router *router_new(const struct router_config *config)
     router->waiting.last = &router->waiting.first;
     router->running.last = &router->running.first;
     router->ended.last = &router->ended.first;
-    hf_random(&chord.seed, sizeof chord.seed);
-    router->node = chord_node_new(&self, &chord);
+    router->own_last = &router->own;
     router->output = hf_alloc_array(1, sizeof *router->output);
     router->timer = evtimer_new(loop_base(config->loop), on_timer, router);
     router->deliver = event_new(loop_base(config->loop), -1, 0, on_deliver, router);
-    if (router->node == NULL || router->output == NULL || router->timer == NULL ||
+    if (!add_place(router) || router->output == NULL || router->timer == NULL ||
         router->deliver == NULL) {
         router_free(router);
         return NULL;
     }
-    step(router, &event);
+    step_all(router, &event);
     return router;
 }
 
@@ -272,7 +469,12 @@ void router_free(struct router *router)
     clear(&router->waiting);
     clear(&router->running);
     clear(&router->ended);
-    chord_node_free(router->node);
+    for (struct own_message *own = router->own; own != NULL; own = router->own) {
+        router->own = own->next;
+        free(own);
+    }
+    while (router->place_count > 0)
+        place_free(router->places[--router->place_count]);
     free(router->output);
     free(router->members);
     free(router);
@@ -280,9 +482,19 @@ void router_free(struct router *router)
 
 /* ---- questions ---- */
 
-const char *router_mode(const struct router *router)
+size_t router_positions(const struct router *router)
 {
-    switch (chord_node_mode(router->node)) {
+    return router->place_count;
+}
+
+const struct chord_node *router_node(const struct router *router, size_t index)
+{
+    return router->places[index]->node;
+}
+
+const char *router_mode(const struct router *router, size_t index)
+{
+    switch (chord_node_mode(router->places[index]->node)) {
     case CHORD_MODE_ALONE: return "alone";
     case CHORD_MODE_JOINING: return "joining";
     case CHORD_MODE_RING: return "ring";
@@ -292,22 +504,7 @@ const char *router_mode(const struct router *router)
     return "?";
 }
 
-bool router_predecessor(const struct router *router, struct hf_id *node)
+size_t router_table_size(const struct router *router)
 {
-    struct chord_peer peer;
-
-    if (!chord_node_predecessor(router->node, &peer)) return false;
-    *node = peer.node;
-    return true;
-}
-
-size_t router_successors(const struct router *router,
-                         struct hf_id nodes[static CHORD_SUCCESSORS_MAX])
-{
-    struct chord_peer peers[CHORD_SUCCESSORS_MAX];
-    const size_t count = chord_node_successors(router->node, peers);
-
-    for (size_t i = 0; i < count; i++)
-        nodes[i] = peers[i].node;
-    return count;
+    return router->member_count;
 }

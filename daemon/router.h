@@ -1,5 +1,5 @@
-/* router.h - drives the chord node of this daemon: links and clock on one side, lookups for
- * the keeper on the other.  Loop thread only. */
+/* router.h - drives the chord nodes of this daemon, one for each of its positions: links
+ * and clock on one side, lookups for the keeper on the other.  Loop thread only. */
 #ifndef HOLDFAST_DAEMON_ROUTER_H
 #define HOLDFAST_DAEMON_ROUTER_H
 
@@ -27,9 +27,11 @@ struct router_config {
 
     /* Sends a frame of LINK_CHORD; may drop it. */
     void (*send)(void *arg, const struct hf_id *node, const uint8_t *body, size_t n);
-    /* Called once for each lookup, never from inside router_lookup: node ids in ring order
-     * from the key; none: the lookup failed. */
-    void (*found)(void *arg, uint64_t tag, const struct hf_id *nodes, size_t count);
+    /* Called once for each lookup, never from inside router_lookup: distinct node ids in
+     * ring order from the key, and how far away they are in ms (0: not known); none: the
+     * lookup failed. */
+    void (*found)(void *arg, uint64_t tag, const struct hf_id *nodes,
+                  const uint32_t *away_ms, size_t count);
     void *arg;
 };
 
@@ -43,18 +45,29 @@ bool router_frame(struct router *router, const struct hf_id *node, const uint8_t
                   size_t n);
 /* The link to a node broke, or cannot be made. */
 void router_down(struct router *router, const struct hf_id *node);
-/* The members that are believed to be there, ascending, this node included.  False: no
+
+/* A member that is believed to be there, and on how many positions it stands. */
+struct router_member {
+    struct hf_id node;
+    uint32_t positions; /* 1..CHORD_POSITIONS_MAX */
+};
+
+/* All of them, this node included, which takes or leaves positions accordingly.  False: no
  * memory, the last ones stay. */
-bool router_members(struct router *router, const struct hf_id *nodes, size_t count);
+bool router_members(struct router *router, const struct router_member *members,
+                    size_t count);
+/* The ring's r has changed. */
+void router_successors_wanted(struct router *router, uint32_t successors);
 
 /* Finds `wanted` successors of key. */
 void router_lookup(struct router *router, const struct hf_id *key, uint32_t wanted,
                    uint64_t tag);
 
-/* For status. */
-const char *router_mode(const struct router *router); /* "ring", "order", ... */
-bool router_predecessor(const struct router *router, struct hf_id *node);
-size_t router_successors(const struct router *router,
-                         struct hf_id nodes[static CHORD_SUCCESSORS_MAX]);
+/* For status: how the positions stand, by index (< router_positions). */
+size_t router_positions(const struct router *router);
+const struct chord_node *router_node(const struct router *router, size_t index);
+const char *router_mode(const struct router *router,
+                        size_t index);                 /* "ring", "order", ... */
+size_t router_table_size(const struct router *router); /* positions of all members */
 
 #endif

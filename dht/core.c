@@ -1,42 +1,11 @@
 #include "dht/core.h"
 
 #include "base/alloc.h"
+#include "dht/asking.h"
+#include "dht/doubt.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-enum hf_code dht_core_init(struct dht_core *core, const struct hf_id *self, uint64_t seed,
-                           struct hf_err *err)
-{
-    enum hf_code rc;
-
-    memset(core, 0, sizeof *core);
-    core->self = *self;
-    rc = dht_requests_init(&core->requests, seed, err);
-    if (rc == HF_OK) rc = dht_actions_init(&core->actions, err);
-    if (rc == HF_OK) {
-        core->inbox = hf_alloc_array(DHT_INBOX_MAX, sizeof *core->inbox);
-        if (core->inbox == NULL) rc = hf_fail(err, HF_NO_MEMORY, "dht: inbox");
-    }
-    if (rc != HF_OK) dht_core_done(core);
-    return rc;
-}
-
-void dht_core_done(struct dht_core *core)
-{
-    struct dht_message message;
-
-    for (size_t i = 0; i < core->op_count; i++)
-        core->ops[i]->type->release(core, core->ops[i]);
-    core->op_count = 0;
-    while (core->inbox != NULL && dht_core_inbox(core, &message))
-        dht_message_done(&message);
-    free(core->inbox);
-    core->inbox = NULL;
-    dht_actions_done(&core->actions);
-    dht_requests_done(&core->requests);
-    dht_members_done(&core->members);
-}
 
 bool dht_core_add(struct dht_core *core, struct dht_op *op)
 {
@@ -47,60 +16,12 @@ bool dht_core_add(struct dht_core *core, struct dht_op *op)
 
 void dht_core_finish(struct dht_core *core, struct dht_op *op, struct dht_action *done)
 {
-    dht_requests_forget(&core->requests, op);
+    dht_asking_forget(core, op);
     op->finished = true;
     if (done == NULL) return;
     done->kind = DHT_ACTION_DONE;
     done->tag = op->tag;
     dht_actions_push(&core->actions, done);
-}
-
-/* To the link, or to the node's own inbox.  Lost when that is full. */
-static void dispatch(struct dht_core *core, const struct hf_id *peer,
-                     const struct dht_message *message)
-{
-    struct dht_action send = {.kind = DHT_ACTION_SEND, .peer = *peer, .message = *message};
-
-    if (!hf_id_equal(peer, &core->self)) {
-        dht_message_ref(&send.message);
-        dht_actions_push(&core->actions, &send);
-        return;
-    }
-    if (core->inbox_count == DHT_INBOX_MAX) return;
-    dht_message_ref(&send.message);
-    core->inbox[(core->inbox_first + core->inbox_count++) % DHT_INBOX_MAX] = send.message;
-}
-
-static enum dht_class class_of(enum dht_message_kind kind)
-{
-    return kind == DHT_STORE || kind == DHT_FETCH ? DHT_LARGE : DHT_SMALL;
-}
-
-bool dht_core_request(struct dht_core *core, struct dht_op *op, uint32_t slot,
-                      const struct hf_id *peer, const struct dht_message *message)
-{
-    static const struct dht_rtt unknown = {0};
-    enum dht_class class = class_of(message->kind);
-    const struct dht_peer *member = dht_members_find(&core->members, peer);
-    const struct dht_rtt *rtt = member != NULL ? &member->rtt[class] : &unknown;
-    struct dht_message sent = *message;
-    struct dht_request *request;
-
-    if (member != NULL && member->link == DHT_LINK_DOWN) return false;
-    request = dht_requests_add(&core->requests);
-    if (request == NULL) return false;
-    request->op = op;
-    request->slot = slot;
-    request->peer = *peer;
-    request->class = class;
-    request->answer = (enum dht_message_kind)(message->kind + 1);
-    request->sent_ms = core->now_ms;
-    request->late_ms = core->now_ms + dht_rtt_late_ms(rtt);
-    request->silent_ms = core->now_ms + dht_rtt_silent_ms(rtt);
-    if (request->late_ms > request->silent_ms) request->late_ms = request->silent_ms;
-    sent.request = request->id;
-    dispatch(core, peer, &sent);
-    return true;
 }
 
 void dht_core_lookup(struct dht_core *core, struct dht_op *op, const struct hf_id *key,
@@ -119,12 +40,6 @@ void dht_core_lookup(struct dht_core *core, struct dht_op *op, const struct hf_i
     request->silent_ms = core->now_ms + DHT_LOOKUP_MAX_MS;
     lookup.tag = request->id;
     dht_actions_push(&core->actions, &lookup);
-}
-
-void dht_core_answer(struct dht_core *core, const struct hf_id *peer,
-                     const struct dht_message *message)
-{
-    dispatch(core, peer, message);
 }
 
 void dht_core_warn(struct dht_core *core, enum dht_warning warning,
@@ -147,12 +62,12 @@ void dht_core_answered(struct dht_core *core, const struct hf_id *from,
         request->answer != answer->kind)
         return;
     asked = *request;
-    dht_requests_remove(&core->requests, request);
+    dht_asking_drop(core, request);
     if (member != NULL) {
         member->link = DHT_LINK_UP;
-        dht_rtt_add(&member->rtt[asked.class], core->now_ms - asked.sent_ms);
+        dht_asking_learn(core, member, &asked, answer);
     }
-    asked.op->type->answer(core, asked.op, asked.slot, answer);
+    if (asked.op != NULL) asked.op->type->answer(core, asked.op, asked.slot, answer);
 }
 
 void dht_core_found(struct dht_core *core, uint64_t tag, const struct hf_id *ids,
@@ -163,24 +78,65 @@ void dht_core_found(struct dht_core *core, uint64_t tag, const struct hf_id *ids
 
     if (request == NULL || request->answer != 0) return;
     op = request->op;
-    dht_requests_remove(&core->requests, request);
+    dht_asking_drop(core, request);
     op->type->found(core, op, ids, count);
 }
 
-/* No answer to this request will come. */
-static void give_up(struct dht_core *core, struct dht_request *request)
+void dht_core_give_up(struct dht_core *core, struct dht_request *request)
 {
     struct dht_request asked = *request;
     struct dht_peer *member = dht_members_find(&core->members, &asked.peer);
 
-    dht_requests_remove(&core->requests, request);
+    dht_asking_drop(core, request);
     if (asked.answer == 0) {
         asked.op->type->found(core, asked.op, NULL, 0);
         return;
     }
-    if (member != NULL && member->link != DHT_LINK_DOWN)
-        dht_rtt_back_off(&member->rtt[asked.class]);
-    asked.op->type->silent(core, asked.op, asked.slot);
+    if (member != NULL && member->link != DHT_LINK_DOWN && asked.waiting == NULL) {
+        hf_rtt_back_off(&member->rtt[asked.class]);
+        dht_doubt_unanswered(core, member, asked.sent_ms);
+        if (asked.bytes > 0 && !member->doubted)
+            dht_budget_learn(&core->budget, asked.bytes, core->now_ms - asked.sent_ms,
+                             false, core->now_ms);
+        if (asked.slot == DHT_PROBE_SLOT) dht_doubt_probe(core, member);
+    }
+    if (asked.op != NULL) asked.op->type->silent(core, asked.op, asked.slot);
+}
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* ---- peers ---- */
+
+void dht_core_heard(struct dht_core *core, const struct hf_id *peer)
+{
+    struct dht_peer *member = dht_members_find(&core->members, peer);
+
+    if (member == NULL) return;
+    if (member->doubted) dht_doubt_over(core, member);
+    member->heard_ms = core->now_ms;
+}
+
+void dht_core_moved(struct dht_core *core, const struct hf_id *peer, enum dht_class class)
+{
+    struct dht_peer *member = dht_members_find(&core->members, peer);
+    uint64_t silent_ms;
+
+    if (member == NULL) return;
+    if (class == DHT_INCOMING) dht_core_heard(core, peer);
+    silent_ms = core->now_ms + dht_rtt_silent_ms(dht_asking_rtt(member, class));
+    for (size_t i = 0; i < core->requests.top; i++) {
+        struct dht_request *request = &core->requests.places[i];
+        const uint64_t last_ms = request->sent_ms + DHT_MOVING_MAX_MS;
+
+        if (request->id == 0 || request->answer == 0 || request->class != class ||
+            request->waiting != NULL || !hf_id_equal(&request->peer, peer))
+            continue;
+        request->silent_ms =
+            later(request->silent_ms, silent_ms < last_ms ? silent_ms : last_ms);
+    }
 }
 
 void dht_core_peer_up(struct dht_core *core, const struct hf_id *peer)
@@ -189,6 +145,7 @@ void dht_core_peer_up(struct dht_core *core, const struct hf_id *peer)
 
     if (member == NULL) return;
     member->link = DHT_LINK_UP;
+    dht_core_heard(core, peer);
     for (size_t i = 0; i < core->op_count; i++) {
         struct dht_op *op = core->ops[i];
 
@@ -200,13 +157,42 @@ void dht_core_peer_down(struct dht_core *core, const struct hf_id *peer)
 {
     struct dht_peer *member = dht_members_find(&core->members, peer);
 
-    if (member != NULL) member->link = DHT_LINK_DOWN;
+    if (member != NULL) {
+        member->link = DHT_LINK_DOWN;
+        member->doubted = false; /* it is certain */
+    }
     for (size_t i = 0; i < core->requests.top; i++) {
         struct dht_request *request = &core->requests.places[i];
 
         if (request->id != 0 && request->answer != 0 && hf_id_equal(&request->peer, peer))
-            give_up(core, request);
+            dht_core_give_up(core, request);
     }
+}
+
+/* ---- time ---- */
+
+/* False: it is not to be called late yet. */
+static bool judge_late(struct dht_core *core, struct dht_request *request)
+{
+    struct dht_peer *member = dht_members_find(&core->members, &request->peer);
+    uint64_t since_ms;
+
+    if (member == NULL || request->class == DHT_OUTGOING) return true;
+    dht_doubt_unanswered(core, member, request->sent_ms);
+    if (request->class != DHT_INCOMING || member->doubted) return true;
+    if (!dht_pace_known(&member->pace, core->now_ms) &&
+        core->now_ms < request->sent_ms + DHT_RTO_FIRST_MS) {
+        /* It is there, and what it needs is not known yet. */
+        request->late_ms = request->sent_ms + DHT_RTO_FIRST_MS;
+        return false;
+    }
+    since_ms = later(request->sent_ms, member->fetched_ms);
+    dht_pace_at_most(&member->pace, request->bytes, core->now_ms - since_ms, core->now_ms);
+    if (request->op == NULL || dht_budget_hedge(&core->budget)) return true;
+    request->late_ms =
+        core->now_ms + dht_rtt_late_ms(dht_asking_rtt(member, request->class));
+    if (request->late_ms > request->silent_ms) request->late_ms = request->silent_ms;
+    return false;
 }
 
 void dht_core_tick(struct dht_core *core)
@@ -216,10 +202,11 @@ void dht_core_tick(struct dht_core *core)
 
         if (request->id == 0) continue;
         if (core->now_ms >= request->silent_ms) {
-            give_up(core, request);
-        } else if (!request->late && core->now_ms >= request->late_ms) {
+            dht_core_give_up(core, request);
+        } else if (!request->late && core->now_ms >= request->late_ms &&
+                   judge_late(core, request)) {
             request->late = true;
-            if (request->op->type->late != NULL)
+            if (request->op != NULL && request->op->type->late != NULL)
                 request->op->type->late(core, request->op, request->slot);
         }
     }
@@ -249,6 +236,7 @@ void dht_core_sweep(struct dht_core *core)
 
         if (!op->finished && op->type->poll != NULL) op->type->poll(core, op);
     }
+    dht_asking_send_waiting(core);
     release_finished(core);
 }
 
@@ -259,4 +247,43 @@ bool dht_core_inbox(struct dht_core *core, struct dht_message *message)
     core->inbox_first = (core->inbox_first + 1) % DHT_INBOX_MAX;
     core->inbox_count--;
     return true;
+}
+
+/* ---- making ---- */
+
+enum hf_code dht_core_init(struct dht_core *core, const struct hf_id *self, uint64_t seed,
+                           struct hf_err *err)
+{
+    enum hf_code rc;
+
+    memset(core, 0, sizeof *core);
+    core->self = *self;
+    dht_budget_init(&core->budget);
+    rc = dht_requests_init(&core->requests, seed, err);
+    if (rc == HF_OK) rc = dht_actions_init(&core->actions, err);
+    if (rc == HF_OK) {
+        core->inbox = hf_alloc_array(DHT_INBOX_MAX, sizeof *core->inbox);
+        if (core->inbox == NULL) rc = hf_fail(err, HF_NO_MEMORY, "dht: inbox");
+    }
+    if (rc != HF_OK) dht_core_done(core);
+    return rc;
+}
+
+void dht_core_done(struct dht_core *core)
+{
+    struct dht_message message;
+
+    for (size_t i = 0; i < core->op_count; i++)
+        core->ops[i]->type->release(core, core->ops[i]);
+    core->op_count = 0;
+    for (size_t i = 0; i < core->requests.top; i++)
+        if (core->requests.places[i].id != 0)
+            dht_asking_drop(core, &core->requests.places[i]);
+    while (core->inbox != NULL && dht_core_inbox(core, &message))
+        dht_message_done(&message);
+    free(core->inbox);
+    core->inbox = NULL;
+    dht_actions_done(&core->actions);
+    dht_requests_done(&core->requests);
+    dht_members_done(&core->members);
 }

@@ -10,6 +10,7 @@
 #define HOLDFAST_DHT_CORE_H
 
 #include "dht/action.h"
+#include "dht/budget.h"
 #include "dht/request.h"
 
 struct dht_core;
@@ -46,6 +47,8 @@ struct dht_core {
     bool store_complete;
     struct dht_members members;
     struct dht_requests requests;
+    struct dht_budget budget;
+    size_t waiting_count; /* requests that wait for room in it */
     struct dht_actions actions;
     struct dht_op *ops[DHT_OPERATIONS_MAX];
     size_t op_count;
@@ -72,6 +75,18 @@ void dht_core_finish(struct dht_core *core, struct dht_op *op, struct dht_action
  * was sent and no callback will follow. */
 bool dht_core_request(struct dht_core *core, struct dht_op *op, uint32_t slot,
                       const struct hf_id *peer, const struct dht_message *message);
+/* The same for STORE and FETCH, of which a fragment of about `bytes` travels: it waits, in
+ * order, until it fits into what may be under way at once (budget.h); it can be late or
+ * silent only after that. */
+bool dht_core_transfer(struct dht_core *core, struct dht_op *op, uint32_t slot,
+                       const struct hf_id *peer, const struct dht_message *message,
+                       size_t bytes);
+
+/* How long `bytes` from this peer would take if they were asked for now, in ms. */
+uint64_t dht_core_expected_ms(const struct dht_core *core, const struct dht_peer *peer,
+                              size_t bytes);
+/* The peer does not answer (doubt.h): asking it once more is waste. */
+bool dht_core_doubts(const struct dht_core *core, const struct hf_id *peer);
 
 /* Asks for the successors of key; `found` follows, exactly once. */
 void dht_core_lookup(struct dht_core *core, struct dht_op *op, const struct hf_id *key,
@@ -93,9 +108,16 @@ void dht_core_found(struct dht_core *core, uint64_t tag, const struct hf_id *ids
                     size_t count);
 void dht_core_peer_up(struct dht_core *core, const struct hf_id *peer);
 void dht_core_peer_down(struct dht_core *core, const struct hf_id *peer);
+/* Something has come from the peer. */
+void dht_core_heard(struct dht_core *core, const struct hf_id *peer);
+/* A part of a fragment has come from it, or was taken by it: what is under way with it is
+ * slow, not silent. */
+void dht_core_moved(struct dht_core *core, const struct hf_id *peer, enum dht_class class);
+/* No answer to this request will come: ends it, and tells its operation. */
+void dht_core_give_up(struct dht_core *core, struct dht_request *request);
 /* Reports what has become late or silent. */
 void dht_core_tick(struct dht_core *core);
-/* Releases operations that have ended. */
+/* Releases operations that have ended, and sends what fits into the budget now. */
 void dht_core_sweep(struct dht_core *core);
 /* Takes the next message of this node to itself; false: none. */
 bool dht_core_inbox(struct dht_core *core, struct dht_message *message);

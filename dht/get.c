@@ -42,6 +42,7 @@ struct get {
     struct coding codings[DHT_CODINGS_MAX];
     uint32_t coding_count;
     uint32_t guess;      /* of k, before a manifest is there */
+    uint32_t likely;     /* the first so many clockwise are where the fragments were put */
     uint32_t generation; /* asked for; 0: the newest */
     uint32_t round;      /* codings whose generations were asked for by number */
 };
@@ -160,19 +161,48 @@ static bool ask_for_one_generation(struct get *get)
     return some;
 }
 
-/* The next candidate: one that was not asked, or else a silent one for another attempt. */
-static struct try *next_try(struct get *get)
+/* Bytes of one fragment: of the largest block, before a manifest is there. */
+static size_t fragment_bytes(struct get *get)
 {
-    struct try *again = NULL;
+    const struct coding *best = best_coding(get);
+
+    if (best != NULL) return best->manifest.shape.fragment_size;
+    return CODE_BLOCK_SIZE_MAX / (get->guess > 0 ? get->guess : 1);
+}
+
+/* How soon to ask a candidate: class first, then expected time. */
+static uint64_t rank(const struct dht_core *core, const struct get *get, uint32_t i,
+                     size_t bytes)
+{
+    const struct dht_peer *peer = dht_members_find(&core->members, &get->tries[i].peer);
+
+    if (hf_id_equal(&get->tries[i].peer, &core->self)) return 0;
+    if (peer == NULL || peer->link == DHT_LINK_DOWN) return UINT64_C(4) << 32;
+    if (peer->doubted) return (UINT64_C(3) << 32) + i;
+    if (i >= get->likely) return (UINT64_C(2) << 32) + i; /* in ring order */
+    return (UINT64_C(1) << 32) + dht_core_expected_ms(core, peer, bytes);
+}
+
+/* The next candidate: the best that was not asked, or else a silent one for another
+ * attempt.  NULL: nobody is left. */
+static struct try *next_try(const struct dht_core *core, struct get *get)
+{
+    const size_t bytes = fragment_bytes(get);
+    uint64_t best_rank = UINT64_MAX;
+    struct try *best = NULL;
 
     for (uint32_t i = 0; i < get->try_count; i++) {
         struct try *try = &get->tries[i];
+        const bool again = try->state == TRY_SILENT && try->attempts < DHT_ATTEMPTS_MAX;
+        uint64_t r;
 
-        if (try->state == TRY_NEW) return try;
-        if (try->state == TRY_SILENT && try->attempts < DHT_ATTEMPTS_MAX && again == NULL)
-            again = try;
+        if (try->state != TRY_NEW && !again) continue;
+        r = rank(core, get, i, bytes) + (again ? UINT64_C(8) << 32 : 0);
+        if (r >= best_rank) continue;
+        best = try;
+        best_rank = r;
     }
-    return again;
+    return best;
 }
 
 static bool ask(struct dht_core *core, struct get *get, struct try *try)
@@ -181,8 +211,8 @@ static bool ask(struct dht_core *core, struct get *get, struct try *try)
                                 .vault = get->vault,
                                 .block = get->block,
                                 .generation = get->generation};
-    bool sent =
-        dht_core_request(core, &get->op, (uint32_t)(try - get->tries), &try->peer, &fetch);
+    bool sent = dht_core_transfer(core, &get->op, (uint32_t)(try - get->tries), &try->peer,
+                                  &fetch, fragment_bytes(get));
 
     try->attempts++;
     try->late = false;
@@ -205,8 +235,9 @@ static void pump(struct dht_core *core, struct get *get)
         prompt += get->tries[i].state == TRY_PENDING && !get->tries[i].late;
     }
     while (prompt < wanted) {
-        try = next_try(get);
-        if (try == NULL && pending == 0 && ask_for_one_generation(get)) try = next_try(get);
+        try = next_try(core, get);
+        if (try == NULL && pending == 0 && ask_for_one_generation(get))
+            try = next_try(core, get);
         if (try == NULL) break;
         if (ask(core, get, try)) {
             prompt++;
@@ -214,39 +245,6 @@ static void pump(struct dht_core *core, struct get *get)
         }
     }
     if (pending == 0) finish(core, get, verdict(get));
-}
-
-/* How soon to ask candidate i: class first, then expected time. */
-static uint64_t rank(const struct dht_core *core, const struct get *get, uint32_t i,
-                     uint32_t likely)
-{
-    const struct dht_peer *peer = dht_members_find(&core->members, &get->tries[i].peer);
-
-    if (hf_id_equal(&get->tries[i].peer, &core->self)) return 0;
-    if (peer == NULL || peer->link == DHT_LINK_DOWN) return UINT64_C(3) << 32;
-    if (i >= likely) return (UINT64_C(2) << 32) + i; /* in ring order */
-    return (UINT64_C(1) << 32) + dht_rtt_expected(&peer->rtt[DHT_LARGE]);
-}
-
-/* The first `likely` candidates clockwise are where the fragments were put. */
-static void order_tries(const struct dht_core *core, struct get *get, uint32_t likely)
-{
-    uint64_t ranks[DHT_CANDIDATES_MAX];
-
-    for (uint32_t i = 0; i < get->try_count; i++)
-        ranks[i] = rank(core, get, i, likely);
-    for (uint32_t i = 1; i < get->try_count; i++) {
-        struct try try = get->tries[i];
-        uint64_t r = ranks[i];
-        uint32_t at = i;
-
-        for (; at > 0 && ranks[at - 1] > r; at--) {
-            ranks[at] = ranks[at - 1];
-            get->tries[at] = get->tries[at - 1];
-        }
-        ranks[at] = r;
-        get->tries[at] = try;
-    }
 }
 
 static void on_found(struct dht_core *core, struct dht_op *op, const struct hf_id *ids,
@@ -260,10 +258,10 @@ static void on_found(struct dht_core *core, struct dht_op *op, const struct hf_i
                                   DHT_CANDIDATES_MAX);
 
     get->guess = guess.k;
+    get->likely = guess.n + 1; /* the source may be among them */
     get->try_count = (uint32_t)count;
     for (size_t i = 0; i < count; i++)
         get->tries[i].peer = candidates[i];
-    order_tries(core, get, guess.n + 1); /* the source may be among them */
     pump(core, get);
 }
 
@@ -327,6 +325,7 @@ static enum try_state take(struct dht_core *core, struct get *get, struct try *t
     if (coding->fragments[answer->index] == NULL) {
         coding->fragments[answer->index] = hf_buffer_ref(answer->payload);
         coding->have++;
+        dht_budget_useful(&core->budget);
     }
     return TRY_VALID;
 }

@@ -128,7 +128,9 @@ static void on_silent(struct dht_core *core, struct dht_op *op, uint32_t slot)
 {
     struct have *have = have_of(op);
 
-    if (have->asked[slot].attempts < DHT_ATTEMPTS_MAX && ask(core, have, slot)) return;
+    if (have->asked[slot].attempts < DHT_ATTEMPTS_MAX &&
+        !dht_core_doubts(core, &have->asked[slot].peer) && ask(core, have, slot))
+        return;
     doubt(have, &have->asked[slot]);
     have->pending--;
     pump(core, have);
@@ -204,14 +206,11 @@ static bool plan(struct dht_core *core, struct have *have)
     have->asked = hf_alloc_array(members->count + 1, sizeof *have->asked);
     if (have->questions == NULL || have->asked == NULL) return false;
     for (size_t b = 0; b < have->wanted_count; b++) {
-        size_t first = dht_members_successor(members, &have->wanted[b].id);
+        uint32_t peers[DHT_CANDIDATES_MAX];
+        size_t count = dht_members_clockwise(members, &have->wanted[b].id, peers, width);
 
-        for (size_t i = 0; i < width; i++) {
-            size_t peer = (first + i) % members->count;
-
-            if (!members->peers[peer].member.evicted)
-                have->questions[total++] = (struct question){(uint32_t)peer, (uint32_t)b};
-        }
+        for (size_t i = 0; i < count; i++)
+            have->questions[total++] = (struct question){peers[i], (uint32_t)b};
     }
     qsort(have->questions, total, sizeof *have->questions, by_peer);
     for (size_t i = 0; i < total; i++) {

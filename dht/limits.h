@@ -35,7 +35,9 @@
 #define DHT_RTO_MAX_MS     30000u
 #define DHT_SILENCE_MIN_MS 5000u /* a request is given up after 4 RTO within these */
 #define DHT_SILENCE_MAX_MS 60000u
-#define DHT_LOOKUP_MAX_MS  15000u /* a lookup is given up */
-#define DHT_ATTEMPTS_MAX   2u     /* requests to one silent peer in one operation */
+#define DHT_LOOKUP_MAX_MS  15000u  /* a lookup is given up */
+#define DHT_ATTEMPTS_MAX   2u      /* requests to one silent peer in one operation */
+#define DHT_DOUBT_MS       1000u   /* patience with a peer that is in doubt (doubt.h) */
+#define DHT_MOVING_MAX_MS  600000u /* a transfer is given up, though some of it moves */
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "base/id.h"
+#include "dht/pace.h"
 #include "dht/rtt.h"
 
 #include <stdbool.h>
@@ -16,21 +17,36 @@ struct dht_member {
     struct hf_id site; /* hash of its site's label; zero: a site of its own */
     bool evicted;      /* its certificate is revoked: no holder, no source of answers */
     bool missing;      /* for longer than the repair wait: gets nothing new */
+    uint32_t positions; /* on the circle (chord/peer.h), 1..CHORD_POSITIONS_MAX; 0 is 1 */
 };
 
 enum dht_link { DHT_LINK_UNKNOWN, DHT_LINK_UP, DHT_LINK_DOWN };
 
-enum dht_class { DHT_SMALL, DHT_LARGE, DHT_CLASS_COUNT }; /* of requests, by their size */
+/* Of requests, by what travels: little, a fragment from the peer, or one to it. */
+enum dht_class { DHT_SMALL, DHT_INCOMING, DHT_OUTGOING, DHT_CLASS_COUNT };
 
 struct dht_peer {
     struct dht_member member;
     enum dht_link link;
-    struct dht_rtt rtt[DHT_CLASS_COUNT];
+    struct hf_rtt rtt[DHT_CLASS_COUNT];
+    struct dht_pace pace;  /* of its fragments */
+    uint32_t away_ms;      /* its round trip as routing expects it; 0: not known */
+    size_t incoming_bytes; /* asked of it */
+    uint64_t fetched_ms;   /* when its last fragment came */
+    uint64_t heard_ms;     /* when anything last came from it */
+    bool doubted;          /* doubt.h */
+};
+
+struct dht_position {
+    struct hf_id position;
+    uint32_t peer; /* whose */
 };
 
 struct dht_members {
     struct dht_peer *peers; /* in ascending order of id */
     size_t count;
+    struct dht_position *circle; /* all their positions, ascending */
+    size_t circle_count;
 };
 
 /* Replaces the roster; links and speeds of those who stay are kept, duplicates dropped.
@@ -43,7 +59,19 @@ void dht_members_done(struct dht_members *members);
 /* NULL: not a member. */
 struct dht_peer *dht_members_find(const struct dht_members *members,
                                   const struct hf_id *id);
-/* Index of the first member at or after `key`, wrapping; 0 when there is none. */
-size_t dht_members_successor(const struct dht_members *members, const struct hf_id *key);
+
+/* What routing knows of their round trips: for members that were not asked anything yet.
+ * Ids of others are left out. */
+void dht_members_place(struct dht_members *members, const struct hf_id *ids,
+                       const uint32_t *away_ms, size_t count);
+
+/* Indices of the first `max` members that are not evicted, clockwise from key by their
+ * positions, each once; returns how many there are. */
+size_t dht_members_clockwise(const struct dht_members *members, const struct hf_id *key,
+                             uint32_t *peers, size_t max);
+
+/* The same by node id alone: an order that does not change with the space offered. */
+size_t dht_members_by_id(const struct dht_members *members, const struct hf_id *key,
+                         uint32_t *peers, size_t max);
 
 #endif

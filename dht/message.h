@@ -8,8 +8,8 @@
  *     RECORD_STORE    record              ->  RECORD_STORED   code, the higher record
  *     RECORDS_FETCH   vault               ->  RECORDS_FETCHED all records of the vault
  *
- * On the link: 4 bytes size of the header, 4 bytes size of the payload (both big-endian),
- * the header (CBOR, HF_TYPE_DHT_MESSAGE), the payload as it is.  docs/formats.md, Messages
+ * On the link (membership/link_frame.h): the header (CBOR, HF_TYPE_DHT_MESSAGE) and the
+ * payload as it is; those of STORE and FETCHED in parts, so that other frames pass.  docs/formats.md, Messages
  * between holders. */
 #ifndef HOLDFAST_DHT_MESSAGE_H
 #define HOLDFAST_DHT_MESSAGE_H

@@ -48,6 +48,7 @@ void dht_node_free(struct dht_node *node)
 static void receive(struct dht_core *core, const struct hf_id *from,
                     const struct dht_message *message)
 {
+    dht_core_heard(core, from);
     if (dht_message_is_answer(message->kind))
         dht_core_answered(core, from, message);
     else
@@ -86,10 +87,16 @@ static void handle(struct dht_core *core, const struct dht_event *event)
     switch (event->kind) {
     case DHT_TICK: break; /* every step looks at the time */
     case DHT_MESSAGE: receive(core, &event->peer, event->message); break;
-    case DHT_FOUND: dht_core_found(core, event->tag, event->ids, event->id_count); break;
+    case DHT_FOUND:
+        if (event->away_ms != NULL)
+            dht_members_place(&core->members, event->ids, event->away_ms, event->id_count);
+        dht_core_found(core, event->tag, event->ids, event->id_count);
+        break;
     case DHT_LOOKUP_FAILED: dht_core_found(core, event->tag, NULL, 0); break;
     case DHT_PEER_UP: dht_core_peer_up(core, &event->peer); break;
     case DHT_PEER_DOWN: dht_core_peer_down(core, &event->peer); break;
+    case DHT_PEER_GIVES: dht_core_moved(core, &event->peer, DHT_INCOMING); break;
+    case DHT_PEER_TAKES: dht_core_moved(core, &event->peer, DHT_OUTGOING); break;
     case DHT_MEMBERS: set_members(core, event); break;
     case DHT_STORE_DONE: dht_holder_completed(core, event->tag, event->code, NULL); break;
     case DHT_LOADED:

@@ -39,6 +39,9 @@ enum dht_event_kind {
     DHT_LOOKUP_FAILED, /* tag */
     DHT_PEER_UP,       /* peer: a link to it stands */
     DHT_PEER_DOWN,     /* peer: its link broke, or cannot be made */
+    DHT_PEER_GIVES,    /* peer: a part of a large message has come from it, ... */
+    DHT_PEER_TAKES,    /* ... or has gone to it: it is slow, not silent.  Once a second is
+                          often enough */
     DHT_MEMBERS,    /* members, member_count: the whole roster, this node in it.  One beyond
                        DHT_MEMBERS_MAX (or memory) is not taken: the last one stays */
     DHT_STORE_DONE, /* tag, code: HF_OK only when durable.  HF_NO_SPACE, HF_DENIED (quota),
@@ -64,6 +67,9 @@ struct dht_event {
     struct hf_id peer, vault, block;
     const struct dht_message *message;
     const struct hf_id *ids;
+    const uint32_t
+        *away_ms; /* FOUND: the expected round trip to each, 0: not known; or NULL
+                   */
     size_t id_count;
     const struct dht_member *members;
     size_t member_count;

@@ -35,8 +35,11 @@ size_t dht_candidates(const struct dht_members *members, const struct hf_id *key
                       const struct hf_id *found, size_t found_count, struct hf_id *ids,
                       size_t max)
 {
-    size_t first = dht_members_successor(members, key), count = 0;
+    uint32_t order[DHT_CANDIDATES_MAX];
+    size_t rest, count = 0;
 
+    if (max > DHT_CANDIDATES_MAX) max = DHT_CANDIDATES_MAX;
+    rest = dht_members_clockwise(members, key, order, DHT_CANDIDATES_MAX);
     for (size_t i = 0; i < found_count && count < max; i++) {
         const struct dht_peer *peer = dht_members_find(members, &found[i]);
 
@@ -44,11 +47,10 @@ size_t dht_candidates(const struct dht_members *members, const struct hf_id *key
             continue;
         ids[count++] = found[i];
     }
-    for (size_t i = 0; i < members->count && count < max; i++) {
-        const struct dht_peer *peer = &members->peers[(first + i) % members->count];
+    for (size_t i = 0; i < rest && count < max; i++) {
+        const struct hf_id *id = &members->peers[order[i]].member.id;
 
-        if (peer->member.evicted || contains(ids, count, &peer->member.id)) continue;
-        ids[count++] = peer->member.id;
+        if (!contains(ids, count, id)) ids[count++] = *id;
     }
     return count;
 }

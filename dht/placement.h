@@ -26,7 +26,7 @@ uint32_t dht_accepted(uint32_t k, uint32_t n);
 
 /* The members that are not evicted, clockwise from key: those a lookup found first (in its
  * order; NULL and 0 when there was none), then by the roster.  Writes up to `max` of
- * them to ids; returns the count. */
+ * them, and of DHT_CANDIDATES_MAX, to ids; returns the count. */
 size_t dht_candidates(const struct dht_members *members, const struct hf_id *key,
                       const struct hf_id *found, size_t found_count, struct hf_id *ids,
                       size_t max);

@@ -100,7 +100,8 @@ static bool send(struct dht_core *core, struct dht_put *put, uint32_t index)
                                 .payload = slot->fragment};
 
     slot->attempts++;
-    return dht_core_request(core, &put->op, index, &slot->host, &store);
+    return dht_core_transfer(core, &put->op, index, &slot->host, &store,
+                             slot->fragment->size);
 }
 
 /* Gives fragment `index` to the next host that can be reached. */

@@ -67,15 +67,17 @@ static bool ask(struct dht_core *core, struct record_op *r, uint32_t slot)
 /* Names the holders and asks them all. */
 static void start(struct dht_core *core, struct record_op *r)
 {
-    struct hf_id key, ids[DHT_RECORD_HOLDERS];
+    uint32_t holders[DHT_RECORD_HOLDERS];
+    struct hf_id key;
 
     hf_record_key(&r->vault, &key);
     r->copy_count =
-        (uint32_t)dht_candidates(&core->members, &key, NULL, 0, ids, DHT_RECORD_HOLDERS);
+        (uint32_t)dht_members_by_id(&core->members, &key, holders, DHT_RECORD_HOLDERS);
     r->tally.wanted = r->copy_count;
     r->tally.accepted = r->copy_count / 2 + 1;
     for (uint32_t i = 0; i < r->copy_count; i++)
-        r->copies[i] = (struct copy){.peer = ids[i], .state = COPY_PENDING};
+        r->copies[i] = (struct copy){.peer = core->members.peers[holders[i]].member.id,
+                                     .state = COPY_PENDING};
     for (uint32_t i = 0; i < r->copy_count; i++)
         if (!ask(core, r, i)) r->copies[i].state = COPY_FAILED;
 }
@@ -96,7 +98,9 @@ static bool ask_again(struct dht_core *core, struct record_op *r, uint32_t slot)
 {
     struct copy *copy = &r->copies[slot];
 
-    if (copy->attempts < DHT_ATTEMPTS_MAX && ask(core, r, slot)) return true;
+    if (copy->attempts < DHT_ATTEMPTS_MAX && !dht_core_doubts(core, &copy->peer) &&
+        ask(core, r, slot))
+        return true;
     copy->state = COPY_FAILED;
     return false;
 }

@@ -65,13 +65,6 @@ void dht_requests_remove(struct dht_requests *requests, struct dht_request *requ
         requests->top--;
 }
 
-void dht_requests_forget(struct dht_requests *requests, const struct dht_op *op)
-{
-    for (size_t i = 0; i < requests->top; i++)
-        if (requests->places[i].id != 0 && requests->places[i].op == op)
-            dht_requests_remove(requests, &requests->places[i]);
-}
-
 uint64_t dht_requests_deadline(const struct dht_requests *requests)
 {
     uint64_t deadline = UINT64_MAX;

@@ -10,13 +10,16 @@ struct dht_op; /* core.h */
 
 /* A lookup is one, too: without a peer, never late. */
 struct dht_request {
-    uint64_t id; /* 0: the place is free */
-    struct dht_op *op;
-    uint32_t slot; /* the operation's own number for it */
+    uint64_t id;       /* 0: the place is free */
+    struct dht_op *op; /* NULL: it has ended, or this is a probe (doubt.h) */
+    uint32_t slot;     /* the operation's own number for it */
     struct hf_id peer;
     enum dht_message_kind answer; /* the kind that answers it; 0: a lookup */
     enum dht_class class;
     bool late;
+    bool resort;                 /* the peer was in doubt already: there is nobody better */
+    size_t bytes;                /* that count in the budget */
+    struct dht_message *waiting; /* for room in the budget; owned.  NULL: it was sent */
     uint64_t sent_ms, late_ms, silent_ms; /* the last two: deadlines */
 };
 
@@ -39,8 +42,6 @@ struct dht_request *dht_requests_add(struct dht_requests *requests);
 /* NULL: never asked, or answered already. */
 struct dht_request *dht_requests_find(struct dht_requests *requests, uint64_t id);
 void dht_requests_remove(struct dht_requests *requests, struct dht_request *request);
-/* Forgets all requests of an operation. */
-void dht_requests_forget(struct dht_requests *requests, const struct dht_op *op);
 /* When the next request becomes late or silent; UINT64_MAX: never. */
 uint64_t dht_requests_deadline(const struct dht_requests *requests);
 

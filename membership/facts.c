@@ -420,6 +420,7 @@ bool fact_peek(const void *bytes, size_t n, struct fact_peek *peek)
     struct certificate certificate;
     struct revocation revocation;
     struct announcement announcement;
+    struct ring_parameters ring;
     struct hf_signature sig;
     size_t body_size;
     const uint8_t *body = split(bytes, n, &body_size, &sig);
@@ -443,6 +444,11 @@ bool fact_peek(const void *bytes, size_t n, struct fact_peek *peek)
         announcement_get(&r, &announcement);
         peek->node = announcement.node;
         peek->version = announcement.seq;
+        break;
+    case HF_TYPE_RING:
+        ring_get(&r, &ring);
+        memset(&peek->node, 0, sizeof peek->node);
+        peek->version = ring.version;
         break;
     default: return false;
     }

@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define FACT_SIZE_MAX             1024u /* encoded, any of them */
-#define ANNOUNCEMENT_ADDRESSES    4u
+#define ANNOUNCEMENT_ADDRESSES    ADDRESS_LIST_MAX
 #define CERTIFICATE_LIFE_S        (INT64_C(365) * 24 * 3600)
 #define CERTIFICATE_POSITIONS_MAX 64u
 
@@ -110,9 +110,9 @@ HF_MUST_CHECK enum hf_code announcement_parse(const void *bytes, size_t n,
 /* What an unverified fact speaks of and which version of it this is: enough to decide
  * whether to verify it.  False: malformed. */
 struct fact_peek {
-    uint32_t type; /* HF_TYPE_CERTIFICATE, _REVOCATION or _ANNOUNCEMENT */
-    struct hf_id node;
-    uint64_t version; /* serial or seq */
+    uint32_t type;     /* HF_TYPE_CERTIFICATE, _REVOCATION, _ANNOUNCEMENT or _RING */
+    struct hf_id node; /* zero: of the ring itself */
+    uint64_t version;  /* serial, seq or version */
 };
 bool fact_peek(const void *bytes, size_t n, struct fact_peek *peek);
 

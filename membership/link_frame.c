@@ -1,5 +1,9 @@
 #include "membership/link_frame.h"
 
+#include <string.h>
+
+#define IN_PARTS 0x80u /* in the first byte of the sizes */
+
 static void put_u32(uint8_t *out, uint32_t value)
 {
     for (unsigned i = 0; i < 4; i++)
@@ -25,6 +29,29 @@ bool link_sizes_get(const uint8_t in[static LINK_SIZES_SIZE], uint32_t *header_s
     *payload_size = get_u32(in + 4);
     return *header_size >= 1 && *header_size <= LINK_HEADER_MAX &&
            *payload_size <= LINK_PAYLOAD_MAX;
+}
+
+void link_piece_put(uint8_t out[static LINK_SIZES_SIZE], enum link_piece piece,
+                    uint32_t header_size, uint32_t payload_size)
+{
+    link_sizes_put(out, piece == LINK_PART ? 0 : header_size, payload_size);
+    if (piece == LINK_FRAME_IN_PARTS) out[0] |= IN_PARTS;
+}
+
+bool link_piece_get(const uint8_t in[static LINK_SIZES_SIZE], enum link_piece *piece,
+                    uint32_t *header_size, uint32_t *payload_size)
+{
+    uint8_t sizes[LINK_SIZES_SIZE];
+
+    *header_size = get_u32(in);
+    *payload_size = get_u32(in + 4);
+    *piece = LINK_PART;
+    if (*header_size == 0) return *payload_size >= 1 && *payload_size <= LINK_PART_MAX;
+    *piece = (in[0] & IN_PARTS) != 0 ? LINK_FRAME_IN_PARTS : LINK_FRAME;
+    memcpy(sizes, in, sizeof sizes);
+    sizes[0] &= (uint8_t)~IN_PARTS;
+    return link_sizes_get(sizes, header_size, payload_size) &&
+           (*piece == LINK_FRAME || *payload_size >= 1);
 }
 
 bool link_header_get(const uint8_t *header, size_t n, enum link_kind *kind,

@@ -63,6 +63,15 @@ static enum hf_code load_ring(struct member_home *member, struct hf_err *err)
                : rc;
 }
 
+/* The roster carries the ring's parameters to those who have older ones. */
+static enum hf_code add_ring(struct member_home *member, struct hf_err *err)
+{
+    bool news;
+
+    return roster_add(member->roster, member->ring_bytes.b, member->ring_bytes.size, &news,
+                      err);
+}
+
 static enum hf_code load_membership(struct member_home *member, struct hf_err *err)
 {
     enum hf_code rc;
@@ -82,6 +91,8 @@ static enum hf_code load_membership(struct member_home *member, struct hf_err *e
                        IDENTITY_FILE);
     member->roster = roster_new(&member->ring.authority);
     if (member->roster == NULL) return hf_fail(err, HF_NO_MEMORY, "roster");
+    rc = add_ring(member, err);
+    if (rc != HF_OK) return rc;
     return roster_load(member->roster, member->files, member->state_fd, ROSTER_FILE, err);
 }
 
@@ -123,6 +134,17 @@ enum hf_code member_home_load(const struct hf_home *home, struct member_home *me
 }
 
 /* ---- making ---- */
+
+static void announce_addresses(const struct member_settings *settings,
+                               struct announcement *announcement)
+{
+    struct address_list advertised;
+
+    /* Settings that do not parse are neither made nor loaded. */
+    if (!address_list_parse(settings->advertise, &advertised)) return;
+    memcpy(announcement->addresses, advertised.at, sizeof announcement->addresses);
+    announcement->address_count = advertised.count;
+}
 
 /* Makes the home and opens it.  HF_EXISTS: there is a ring in it. */
 static enum hf_code prepare(const struct hf_home *home, struct member_home *member,
@@ -190,7 +212,8 @@ static enum hf_code make_ring(struct member_home *member, const char *host_name,
     if (rc != HF_OK) return rc;
     member->roster = roster_new(&member->ring.authority);
     if (member->roster == NULL) return hf_fail(err, HF_NO_MEMORY, "roster");
-    rc = member_home_steward(member, &steward, err);
+    rc = add_ring(member, err);
+    if (rc == HF_OK) rc = member_home_steward(member, &steward, err);
     if (rc == HF_OK) rc = steward_certify(&steward, &newcomer, now_s, &node, err);
     if (rc != HF_OK) return rc;
     member->certificate = roster_find(member->roster, &node)->certificate;
@@ -264,8 +287,7 @@ enum hf_code member_home_join_over(const struct hf_home *home, int fd, const cha
     rc = prepare(home, &member, err);
     if (rc != HF_OK) goto out;
     wish.name = host_name;
-    memcpy(wish.announcement.addresses[0], settings.advertise, ADDRESS_SIZE);
-    wish.announcement.address_count = 1;
+    announce_addresses(&settings, &wish.announcement);
     wish.announcement.space_bytes = settings.space_bytes;
     memcpy(wish.announcement.site, settings.site, SITE_SIZE);
     wish.announcement.time_s = options->now_s;
@@ -314,7 +336,6 @@ enum hf_code member_home_announce(struct member_home *member, const struct hf_id
         .node = member->certificate.id,
         .seq = self != NULL && self->announced ? self->announcement.seq + 1 : 1,
         .store = *store,
-        .address_count = 1,
         .space_bytes = member->settings.space_bytes,
         .time_s = now_s,
     };
@@ -323,11 +344,45 @@ enum hf_code member_home_announce(struct member_home *member, const struct hf_id
     bool news;
     size_t n;
 
-    memcpy(announcement.addresses[0], member->settings.advertise, ADDRESS_SIZE);
+    announce_addresses(&member->settings, &announcement);
     memcpy(announcement.site, member->settings.site, SITE_SIZE);
     rc =
         announcement_sign(&announcement, identity_signer(member->identity), bytes, &n, err);
     return rc == HF_OK ? roster_add(member->roster, bytes, n, &news, err) : rc;
+}
+
+enum hf_code member_home_lengthen(struct member_home *member, uint32_t successors,
+                                  struct hf_err *err)
+{
+    struct ring_parameters ring = member->ring;
+    uint8_t bytes[FACT_SIZE_MAX];
+    enum hf_code rc;
+    bool news;
+    size_t n;
+
+    if (member->authority == NULL)
+        return hf_fail(err, HF_DENIED, "this machine is not a steward of the ring");
+    ring.version++;
+    ring.successors = successors;
+    rc = ring_parameters_sign(&ring, authority_signer(member->authority), bytes, &n, err);
+    return rc == HF_OK ? roster_add(member->roster, bytes, n, &news, err) : rc;
+}
+
+/* Takes over newer parameters of the ring. */
+static enum hf_code save_ring(struct member_home *member, struct hf_err *err)
+{
+    struct fact_bytes newest;
+    struct ring_parameters ring;
+    const uint8_t *bytes = roster_ring(member->roster, &newest.size, &ring);
+    enum hf_code rc;
+
+    if (bytes == NULL || ring.version <= member->ring.version) return HF_OK;
+    memcpy(newest.b, bytes, newest.size);
+    rc = save_fact(member, RING_FILE, &newest, err);
+    if (rc != HF_OK) return rc;
+    member->ring_bytes = newest;
+    member->ring = ring;
+    return HF_OK;
 }
 
 enum hf_code member_home_save(struct member_home *member, struct hf_err *err)
@@ -338,6 +393,7 @@ enum hf_code member_home_save(struct member_home *member, struct hf_err *err)
     size_t n;
 
     rc = roster_save(member->roster, member->files, member->state_fd, ROSTER_FILE, err);
+    if (rc == HF_OK) rc = save_ring(member, err);
     if (rc != HF_OK || self == NULL ||
         self->certificate.serial <= member->certificate.serial)
         return rc;

@@ -79,7 +79,13 @@ HF_MUST_CHECK enum hf_code member_home_announce(struct member_home *member,
                                                 const struct hf_id *store, int64_t now_s,
                                                 struct hf_err *err);
 
-/* Writes the roster, and the own certificate when the roster has a newer one. */
+/* Signs parameters with another r, and puts them on the roster.  HF_DENIED: not a steward.
+ */
+HF_MUST_CHECK enum hf_code member_home_lengthen(struct member_home *member,
+                                                uint32_t successors, struct hf_err *err);
+
+/* Writes the roster; and the own certificate, and the ring's parameters, when the roster
+ * has newer ones. */
 HF_MUST_CHECK enum hf_code member_home_save(struct member_home *member, struct hf_err *err);
 
 #endif

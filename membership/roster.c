@@ -34,7 +34,9 @@ struct entry {
 
 struct roster {
     struct hf_public_key authority;
-    struct entry **entries; /* in ascending order of node id */
+    struct fact ring;
+    struct ring_parameters parameters; /* parsed from it */
+    struct entry **entries;            /* in ascending order of node id */
     size_t count, capacity;
     uint64_t revision;
 };
@@ -61,6 +63,7 @@ void roster_free(struct roster *roster)
     for (size_t i = 0; i < roster->count; i++)
         entry_free(roster->entries[i]);
     free(roster->entries);
+    free(roster->ring.bytes);
     free(roster);
 }
 
@@ -244,29 +247,51 @@ static bool take(struct roster *roster, struct entry *entry, const struct fact_p
     return true;
 }
 
+/* As take, for the ring's own parameters. */
+static bool take_ring(struct roster *roster, struct fact *fact, struct hf_err *err)
+{
+    struct ring_parameters parameters;
+    struct hf_id fingerprint;
+
+    authority_fingerprint(&roster->authority, &fingerprint);
+    if (ring_parameters_parse(fact->bytes, fact->size, &fingerprint, &parameters, err) !=
+        HF_OK)
+        return false;
+    free(roster->ring.bytes);
+    fact->revision = ++roster->revision;
+    roster->ring = *fact;
+    roster->parameters = parameters;
+    return true;
+}
+
 enum hf_code roster_add(struct roster *roster, const void *bytes, size_t n, bool *news,
                         struct hf_err *err)
 {
     struct fact fact = {.size = n};
+    const struct fact *had = NULL;
+    struct entry *entry = NULL;
     struct fact_peek peek;
-    struct entry *entry;
 
     *news = false;
     if (!fact_peek(bytes, n, &peek))
         return hf_fail(err, HF_CORRUPT, "roster: a fact of %zu bytes does not parse", n);
     hf_sha256(bytes, n, &fact.hash);
     fact.version = peek.version;
-    entry = find_entry(roster, &peek.node);
+    if (peek.type == HF_TYPE_RING) {
+        had = &roster->ring;
+    } else {
+        entry = find_entry(roster, &peek.node);
+        if (entry != NULL) had = &entry->facts[kind_of(peek.type)];
+    }
     /* What is not news needs no verifying: this is what makes gossip cheap. */
-    if (entry != NULL &&
-        !is_newer(&entry->facts[kind_of(peek.type)], fact.version, &fact.hash))
-        return HF_OK;
-    if (entry == NULL && peek.type != HF_TYPE_CERTIFICATE)
+    if (had != NULL && !is_newer(had, fact.version, &fact.hash)) return HF_OK;
+    if (had == NULL && peek.type != HF_TYPE_CERTIFICATE)
         return hf_fail(err, HF_NOT_FOUND, "roster: a fact of a node without certificate");
     fact.bytes = malloc(n);
     if (fact.bytes == NULL) return hf_fail(err, HF_NO_MEMORY, "roster");
     memcpy(fact.bytes, bytes, n);
-    *news = take(roster, entry, &peek, &fact, err);
+    *news = peek.type == HF_TYPE_RING ? take_ring(roster, &fact, err)
+                                      : take(roster, entry, &peek, &fact, err);
     if (*news) return HF_OK;
     free(fact.bytes);
     return err->code;
@@ -287,7 +312,7 @@ enum hf_code roster_merge(struct roster *roster, const void *bytes, size_t n,
             hf_map_other(&r, key);
             continue;
         }
-        count = hf_get_array(&r, 3 * ROSTER_MEMBERS_MAX, FACT_SIZE_MIN);
+        count = hf_get_array(&r, 3 * ROSTER_MEMBERS_MAX + 1, FACT_SIZE_MIN);
         for (uint32_t i = 0; i < count && hf_reader_ok(&r); i++) {
             size_t size;
             const uint8_t *fact = hf_get_bytes(&r, FACT_SIZE_MAX, &size);
@@ -310,10 +335,17 @@ enum hf_code roster_merge(struct roster *roster, const void *bytes, size_t n,
 
 /* ---- encoding ---- */
 
-/* The index-th fact in the order that a set has: certificates first, so that what needs
- * them finds them; then by kind and node id. */
+static size_t fact_count(const struct roster *roster)
+{
+    return 1 + roster->count * FACT_KINDS;
+}
+
+/* The index-th fact in the order that a set has: the ring's parameters; certificates, so
+ * that what needs them finds them; then by kind and node id. */
 static const struct fact *fact_at(const struct roster *roster, size_t index)
 {
+    if (index == 0) return &roster->ring;
+    index--;
     return &roster->entries[index % roster->count]->facts[index / roster->count];
 }
 
@@ -325,7 +357,7 @@ static bool fact_wanted(const struct fact *fact, uint64_t since)
 bool roster_encode(const struct roster *roster, uint64_t since, size_t *cursor,
                    uint8_t *bytes, size_t max, size_t *n)
 {
-    const size_t total = roster->count * FACT_KINDS;
+    const size_t total = fact_count(roster);
     struct hf_writer w = hf_writer_init(bytes, max);
     size_t size = SET_HEAD_MAX;
     size_t count = 0;
@@ -356,12 +388,21 @@ void roster_digest(const struct roster *roster, struct hf_id *digest)
     struct hf_sha256 h;
 
     hf_sha256_init(&h);
-    for (size_t i = 0; i < roster->count * FACT_KINDS; i++) {
+    for (size_t i = 0; i < fact_count(roster); i++) {
         const struct fact *fact = fact_at(roster, i);
 
         if (fact->bytes != NULL) hf_sha256_add(&h, fact->hash.b, sizeof fact->hash.b);
     }
     hf_sha256_final(&h, digest);
+}
+
+const uint8_t *roster_ring(const struct roster *roster, size_t *n,
+                           struct ring_parameters *ring)
+{
+    if (roster->ring.bytes == NULL) return NULL;
+    *n = roster->ring.size;
+    *ring = roster->parameters;
+    return roster->ring.bytes;
 }
 
 /* ---- files ---- */
@@ -370,7 +411,7 @@ static size_t encoded_size(const struct roster *roster)
 {
     size_t size = SET_HEAD_MAX;
 
-    for (size_t i = 0; i < roster->count * FACT_KINDS; i++)
+    for (size_t i = 0; i < fact_count(roster); i++)
         size += fact_at(roster, i)->size + FACT_HEAD_MAX;
     return size;
 }

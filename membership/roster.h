@@ -1,7 +1,9 @@
-/* roster.h - who is a member: the union of certificates, revocations and announcements.
+/* roster.h - who is a member: the union of certificates, revocations and announcements; and
+ * the parameters of the ring.
  *
  * Of each kind of fact about a node the one with the highest {version, hash} counts, where
- * version is a certificate's or revocation's serial or an announcement's seq.  So merging
+ * version is a certificate's or revocation's serial or an announcement's seq; of the
+ * ring's parameters likewise.  So merging
  * is idempotent, commutative and associative, and members that exchange what they know
  * end with the same roster, whatever the order.  Every fact is verified before it is
  * taken: nobody's word but the authority's and the member's own counts.
@@ -19,7 +21,7 @@
 
 #define ROSTER_MEMBERS_MAX 10000u
 /* Most bytes of a file: members * (three facts and their heads). */
-#define ROSTER_FILE_MAX (ROSTER_MEMBERS_MAX * 3u * (FACT_SIZE_MAX + 3u) + 64u)
+#define ROSTER_FILE_MAX ((ROSTER_MEMBERS_MAX * 3u + 1u) * (FACT_SIZE_MAX + 3u) + 64u)
 
 struct roster; /* opaque */
 
@@ -80,6 +82,11 @@ const struct roster_member *roster_find_key(const struct roster *roster,
 /* The encoded certificate of a member: *n bytes, borrowed.  NULL: not a member. */
 const uint8_t *roster_certificate(const struct roster *roster, const struct hf_id *node,
                                   size_t *n);
+
+/* The newest parameters of the ring, as signed: *n bytes, borrowed; NULL: none were added.
+ */
+const uint8_t *roster_ring(const struct roster *roster, size_t *n,
+                           struct ring_parameters *ring);
 
 /* Saves to dir/name, or merges what is there.  HF_NOT_FOUND: no such file. */
 HF_MUST_CHECK enum hf_code roster_save(const struct roster *roster, struct hf_files *files,

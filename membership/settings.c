@@ -9,7 +9,7 @@
 
 #define SETTINGS_FILE    "settings"
 #define SETTINGS_VERSION 1u
-#define SETTINGS_MAX     512u
+#define SETTINGS_MAX     1024u
 
 enum settings_key {
     SETTINGS_LISTEN = 2,
@@ -39,11 +39,12 @@ enum hf_code settings_save(const struct member_settings *settings, struct hf_fil
 
 static bool settings_valid(const struct member_settings *settings)
 {
+    struct address_list advertised;
     char host[ADDRESS_SIZE];
     char port[6];
 
     return address_split(settings->listen, host, port) &&
-           address_split(settings->advertise, host, port) &&
+           address_list_parse(settings->advertise, &advertised) &&
            (settings->site[0] == '\0' || name_valid(settings->site, SITE_SIZE));
 }
 
@@ -115,6 +116,7 @@ enum hf_code settings_from(const struct member_options *options, const char *hos
     char host[ADDRESS_SIZE];
     char port[6];
     char named[NAME_SIZE + 8];
+    struct address_list advertised;
     const char *advertise = options->advertise;
 
     memset(settings, 0, sizeof *settings);
@@ -126,14 +128,17 @@ enum hf_code settings_from(const struct member_options *options, const char *hos
     if (advertise == NULL) advertise = is_wildcard(host) ? named : listen;
     settings->space_bytes = options->space_bytes;
     if (copy_text(settings->listen, ADDRESS_SIZE, listen, "listen address", err) != HF_OK ||
-        copy_text(settings->advertise, ADDRESS_SIZE, advertise, "advertised address",
+        copy_text(settings->advertise, ADDRESS_LIST_SIZE, advertise, "advertised addresses",
                   err) != HF_OK ||
         copy_text(settings->site, SITE_SIZE, site, "site", err) != HF_OK)
         return err->code;
-    if (!settings_valid(settings))
+    if (!address_list_parse(settings->advertise, &advertised))
         return hf_fail(err, HF_INVALID,
-                       "advertised address '%s' or site '%s': want HOST:PORT, and a site "
-                       "of printable characters",
-                       settings->advertise, settings->site);
+                       "advertised '%.80s': want HOST:PORT, for IPv6 [ADDR]:PORT; up to %u "
+                       "of them, separated by commas",
+                       settings->advertise, ADDRESS_LIST_MAX);
+    if (!settings_valid(settings))
+        return hf_fail(err, HF_INVALID, "site '%s': want printable characters",
+                       settings->site);
     return HF_OK;
 }

@@ -10,7 +10,7 @@
 
 struct member_settings {
     char listen[ADDRESS_SIZE];
-    char advertise[ADDRESS_SIZE];
+    char advertise[ADDRESS_LIST_SIZE]; /* one or several (address_list_parse) */
     uint64_t space_bytes;
     char site[SITE_SIZE]; /* "": a site of its own */
 };
@@ -19,7 +19,8 @@ struct member_settings {
 struct member_options {
     const char *host_name; /* of this machine: gethostname */
     const char *listen;    /* 0.0.0.0:MEMBER_PORT_DEFAULT */
-    const char *advertise; /* as listen; the host name when that is a wildcard */
+    const char *advertise; /* one or several, by commas; as listen, or the host name when
+                              that is a wildcard */
     const char *site;
     uint64_t space_bytes;
     int64_t now_s; /* since 1970, UTC */

@@ -46,7 +46,7 @@ enum hf_code steward_certify(struct steward *steward, const struct newcomer *new
         .key = newcomer->key,
         .serial = 1,
         .authority = authority_number(steward->authority),
-        .positions = 1,
+        .positions = CERTIFICATE_POSITIONS_MAX,
         .steward = newcomer->steward,
         .not_before_s = now_s,
         .not_after_s = now_s + CERTIFICATE_LIFE_S,

@@ -74,6 +74,36 @@ bool address_split(const char *address, char host[static ADDRESS_SIZE], char por
     return true;
 }
 
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+bool address_list_parse(const char *text, struct address_list *list)
+{
+    char host[ADDRESS_SIZE];
+    char port[6];
+    bool more = true;
+
+    memset(list, 0, sizeof *list);
+    while (more) {
+        size_t n = strcspn(text, ",");
+        const char *end = text + n;
+
+        more = *end == ',';
+        for (; n > 0 && is_space(*text); n--)
+            text++;
+        while (n > 0 && is_space(text[n - 1]))
+            n--;
+        if (n >= ADDRESS_SIZE || list->count == ADDRESS_LIST_MAX) return false;
+        memcpy(list->at[list->count], text, n);
+        if (!address_split(list->at[list->count], host, port)) return false;
+        list->count++;
+        text = end + more;
+    }
+    return true;
+}
+
 /* ---- codes ---- */
 
 void code_text_encode(const char *prefix, const uint8_t *bytes, size_t n,
@@ -104,11 +134,6 @@ static enum hf_code mistyped(struct hf_err *err)
 {
     return hf_fail(err, HF_WRONG_KEY,
                    "the code is incomplete or mistyped; copy it again as it was printed");
-}
-
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
 static bool begins_with(const char *text, const char *prefix)

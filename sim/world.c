@@ -510,6 +510,7 @@ static void obey(struct world *world, size_t place, bool *changed)
         case CHORD_FOUND:
         case CHORD_FAILED: lookup_end(world, action); break;
         case CHORD_NEIGHBOURS: *changed = true; break;
+        case CHORD_WRONG: break;
         }
     }
 }

@@ -210,6 +210,7 @@ static void step(struct chord_ring *ring, size_t index, struct chord_event *even
         case CHORD_FOUND:
         case CHORD_FAILED: take_lookup(ring, action); break;
         case CHORD_NEIGHBOURS: changed = true; break;
+        case CHORD_WRONG: ring->named[index_of(ring, &action->peer.position)]++; break;
         }
     }
     if (!chord_node_check(member->node)) ring->violation = "a node's own rules";

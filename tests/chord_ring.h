@@ -51,6 +51,7 @@ struct chord_ring {
     size_t lookup_count, lookup_capacity;
     struct hf_sha256 trace;
     uint64_t steps, messages;
+    unsigned named[RING_NODES_MAX + 1]; /* times that a member's answer was called wrong */
     bool check_principals; /* set once r + 1 members have founded the ring */
     const char *violation; /* NULL: none so far */
     struct chord_output out;

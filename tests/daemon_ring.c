@@ -47,7 +47,7 @@ static void answer_lookup(const struct ring_frame *frame)
 
         if (!node->dead && count < frame->wanted) ids[count++] = node->id;
     }
-    keeper_found(frame->to->keeper, frame->tag, ids, count);
+    keeper_found(frame->to->keeper, frame->tag, ids, NULL, count);
 }
 
 static void deliver(void *arg)
@@ -126,6 +126,7 @@ static void start_node(struct daemon_ring *ring, size_t i,
     struct keeper_config config = {.loop = ring->loop,
                                    .store_complete = true,
                                    .send = send_frame,
+                                   .send_bulk = send_frame,
                                    .lookup = start_lookup,
                                    .busy = count_busy,
                                    .arg = node};

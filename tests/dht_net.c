@@ -318,6 +318,18 @@ static void use_store(struct net *net, size_t at, const struct dht_action *actio
 
 /* ---- the links ---- */
 
+/* When the message has gone out: fragments one after the other, all else before them. */
+static uint64_t line_free(const struct net *net, struct net_node *node,
+                          const struct dht_message *message)
+{
+    if (node->rate == 0 || message->payload == NULL ||
+        (message->kind != DHT_STORE && message->kind != DHT_FETCHED))
+        return net->now_ms;
+    if (node->line_ms < net->now_ms) node->line_ms = net->now_ms;
+    node->line_ms += message->payload->size / node->rate;
+    return node->line_ms;
+}
+
 static void transmit(struct net *net, size_t from, const struct dht_action *action)
 {
     size_t to = node_of(net, &action->peer);
@@ -325,6 +337,11 @@ static void transmit(struct net *net, size_t from, const struct dht_action *acti
     struct hf_writer w;
 
     net->nodes[from].sent++;
+    if (action->message.kind == DHT_FETCH) {
+        net->nodes[from].fetches++;
+        if (++net->nodes[from].open > net->nodes[from].open_max)
+            net->nodes[from].open_max = net->nodes[from].open;
+    }
     if (to == SIZE_MAX) return;
     assert_true(to != from); /* a node does not send to itself */
     if (test_random(&net->random) % 1000 < net->loss) copies = 0;
@@ -340,8 +357,8 @@ static void transmit(struct net *net, size_t from, const struct dht_action *acti
         e->header_size = hf_writer_size(&w);
         e->payload = hf_buffer_ref(action->message.payload);
         schedule(net, e,
-                 net->now_ms + net->delay_min_ms + test_random(&net->random) % span +
-                     net->nodes[from].slow_ms);
+                 line_free(net, &net->nodes[from], &action->message) + net->delay_min_ms +
+                     test_random(&net->random) % span + net->nodes[from].slow_ms);
     }
 }
 
@@ -411,7 +428,11 @@ static void trace(struct net *net, const struct net_event *e)
 static void answer_lookup(struct net *net, const struct net_event *e)
 {
     struct hf_id ids[NET_NODES_MAX];
-    struct dht_event event = {.kind = DHT_FOUND, .tag = e->tag, .ids = ids};
+    uint32_t away_ms[NET_NODES_MAX];
+    struct dht_event event = {.kind = DHT_FOUND,
+                              .tag = e->tag,
+                              .ids = ids,
+                              .away_ms = net->distances ? away_ms : NULL};
     size_t first = 0;
 
     while (first < net->count && hf_id_compare(&net->nodes[first].id, &e->key) < 0)
@@ -419,7 +440,9 @@ static void answer_lookup(struct net *net, const struct net_event *e)
     for (size_t i = 0; i < net->count; i++) {
         const struct net_node *node = &net->nodes[(first + i) % net->count];
 
-        if (!node->dead && event.id_count < 16) ids[event.id_count++] = node->id;
+        if (node->dead || event.id_count == 16) continue;
+        away_ms[event.id_count] = (uint32_t)(2 * net->delay_max_ms + node->slow_ms);
+        ids[event.id_count++] = node->id;
     }
     net_step(net, e->node, &event);
 }
@@ -437,6 +460,12 @@ static void deliver(struct net *net, const struct net_event *e)
             HF_OK);
         event =
             (struct dht_event){.kind = DHT_MESSAGE, .peer = e->from, .message = &message};
+        if (message.kind == DHT_FETCH) net->nodes[e->node].asked++;
+        if (message.kind == DHT_FETCHED) {
+            if (net->nodes[e->node].open > 0) net->nodes[e->node].open--;
+            net->nodes[e->node].received +=
+                message.payload != NULL ? message.payload->size : 0;
+        }
         net_step(net, e->node, &event);
         dht_message_done(&message);
         break;

@@ -39,12 +39,18 @@ struct net_node {
     struct dht_node *dht;
     bool dead;
     uint64_t slow_ms; /* added to the delay of what it sends */
+    uint64_t rate;    /* bytes of payload that it can send in a ms; 0: any number */
+    uint64_t line_ms; /* its line is busy until then */
     enum net_fault fault;
     struct net_fragment fragments[NET_FRAGMENTS_MAX];
     size_t fragment_count;
     struct net_record records[16];
     size_t record_count;
     uint64_t sent, timer_ms;
+    uint64_t fetches;        /* FETCH that it sent */
+    uint64_t asked;          /* FETCH that came to it */
+    uint64_t open, open_max; /* fragments asked for and not yet there */
+    uint64_t received;       /* bytes of fragments */
 };
 
 /* The end of an operation. */
@@ -69,7 +75,8 @@ struct net {
     uint64_t now_ms, random, serial;
     unsigned loss, duplicates; /* of 1000 messages */
     uint64_t delay_min_ms, delay_max_ms;
-    bool links; /* nodes are told when a link breaks or stands again */
+    bool distances; /* lookups tell how far away each node is */
+    bool links;     /* nodes are told when a link breaks or stands again */
     struct net_event *events;
     struct net_outcome outcomes[NET_TAGS_MAX];
     uint64_t next_tag;

@@ -1,6 +1,7 @@
 /* dht/placement.h, members.h, rtt.h and request.h: the tables under the operations. */
 #include "test.h"
 
+#include "base/hash.h"
 #include "dht/placement.h"
 #include "dht/request.h"
 #include "dht/rtt.h"
@@ -88,6 +89,38 @@ static void candidates_go_clockwise_and_wrap(void **state)
     assert_int_equal(dht_candidates(&members, &key, NULL, 0, ids, 8), 0);
 }
 
+/* Members stand where their positions are, each counts once; records follow node ids. */
+static void positions_give_a_larger_share(void **state)
+{
+    struct dht_member roster[8] = {{.missing = false}};
+    struct dht_members members;
+    size_t first[8] = {0};
+
+    (void)state;
+    for (size_t i = 0; i < 8; i++)
+        roster[i].positions = i == 3 ? 32 : 4;
+    members = ring(roster, 8);
+    assert_int_equal(members.circle_count, 7 * 4 + 32);
+    for (size_t i = 0; i < 4000; i++) {
+        struct hf_id key;
+        uint32_t order[8];
+
+        hf_sha256(&i, sizeof i, &key);
+        assert_int_equal(dht_members_clockwise(&members, &key, order, 8), 8);
+        first[order[0]]++;
+        for (size_t a = 0; a < 8; a++) {
+            for (size_t b = 0; b < a; b++)
+                assert_int_not_equal(order[a], order[b]);
+        }
+        assert_int_equal(dht_members_by_id(&members, &key, order, 8), 8);
+        for (size_t a = 0; a < 8; a++)
+            assert_int_equal(order[a], (order[0] + a) % 8);
+    }
+    for (size_t i = 0; i < 8; i++)
+        if (i != 3) assert_true(first[3] > 2 * first[i]);
+    dht_members_done(&members);
+}
+
 static void sites_are_filled_up_to_their_share_first(void **state)
 {
     struct dht_member roster[6] = {{.missing = false}};
@@ -133,7 +166,7 @@ static void a_new_roster_keeps_what_is_known(void **state)
     (void)state;
     members = ring(roster, 3);
     dht_members_find(&members, &twenty)->link = DHT_LINK_DOWN;
-    dht_rtt_add(&dht_members_find(&members, &twenty)->rtt[DHT_LARGE], 77);
+    hf_rtt_add(&dht_members_find(&members, &twenty)->rtt[DHT_INCOMING], 77);
     memcpy(more, roster, sizeof more);
     more[0].id = id_of(5);
     more[1].evicted = true;
@@ -142,8 +175,8 @@ static void a_new_roster_keeps_what_is_known(void **state)
     assert_int_equal(members.count, 3);
     assert_true(dht_members_find(&members, &twenty)->member.evicted);
     assert_int_equal(dht_members_find(&members, &twenty)->link, DHT_LINK_DOWN);
-    assert_int_equal(dht_rtt_expected(&dht_members_find(&members, &twenty)->rtt[DHT_LARGE]),
-                     77);
+    assert_int_equal(
+        dht_rtt_expected(&dht_members_find(&members, &twenty)->rtt[DHT_INCOMING]), 77);
     assert_false(dht_members_find(&members, &thirty)->member.evicted);
     assert_null(dht_members_find(&members, &roster[0].id));
     assert_int_equal(dht_members_set(&members, more, DHT_MEMBERS_MAX + 1, &err),
@@ -154,29 +187,29 @@ static void a_new_roster_keeps_what_is_known(void **state)
 
 static void timeouts_follow_the_answers(void **state)
 {
-    struct dht_rtt rtt = {0};
+    struct hf_rtt rtt = {0};
     uint32_t late;
 
     (void)state;
     assert_int_equal(dht_rtt_late_ms(&rtt), DHT_RTO_FIRST_MS);
     for (unsigned i = 0; i < 50; i++)
-        dht_rtt_add(&rtt, 200);
+        hf_rtt_add(&rtt, 200);
     assert_in_range(dht_rtt_expected(&rtt), 198, 202);
     late = dht_rtt_late_ms(&rtt);
     assert_in_range(late, 200, 230); /* steady: little slack */
     for (unsigned i = 0; i < 50; i++)
-        dht_rtt_add(&rtt, i % 2 ? 100 : 300);
+        hf_rtt_add(&rtt, i % 2 ? 100 : 300);
     assert_in_range(dht_rtt_late_ms(&rtt), 400, 800); /* the same mean, but it varies */
-    dht_rtt_back_off(&rtt);
+    hf_rtt_back_off(&rtt);
     assert_true(dht_rtt_late_ms(&rtt) > 2 * late);
     for (unsigned i = 0; i < 100; i++)
-        dht_rtt_back_off(&rtt);
+        hf_rtt_back_off(&rtt);
     assert_in_range(dht_rtt_late_ms(&rtt), 2 * late, DHT_RTO_MAX_MS);
     assert_in_range(dht_rtt_silent_ms(&rtt), DHT_SILENCE_MIN_MS, DHT_SILENCE_MAX_MS);
-    dht_rtt_add(&rtt, UINT64_MAX);
+    hf_rtt_add(&rtt, UINT64_MAX);
     assert_in_range(dht_rtt_late_ms(&rtt), DHT_RTO_MIN_MS, DHT_RTO_MAX_MS);
-    rtt = (struct dht_rtt){0};
-    dht_rtt_add(&rtt, 0);
+    rtt = (struct hf_rtt){0};
+    hf_rtt_add(&rtt, 0);
     assert_int_equal(dht_rtt_late_ms(&rtt), DHT_RTO_MIN_MS);
 }
 
@@ -210,7 +243,8 @@ static void request_ids_are_never_used_twice(void **state)
     for (unsigned i = 0; i < DHT_REQUESTS_MAX; i++)
         assert_non_null(dht_requests_add(&requests));
     assert_null(dht_requests_add(&requests));
-    dht_requests_forget(&requests, NULL); /* all of them have no operation */
+    for (unsigned i = 0; i < DHT_REQUESTS_MAX; i++)
+        dht_requests_remove(&requests, &requests.places[i]);
     assert_int_equal(requests.top, 0);
     assert_int_equal(requests.free_count, DHT_REQUESTS_MAX);
     dht_requests_done(&requests);
@@ -222,6 +256,7 @@ int main(void)
         cmocka_unit_test(redundancy_follows_the_roster),
         cmocka_unit_test(absent_for_long_and_evicted_do_not_count),
         cmocka_unit_test(candidates_go_clockwise_and_wrap),
+        cmocka_unit_test(positions_give_a_larger_share),
         cmocka_unit_test(sites_are_filled_up_to_their_share_first),
         cmocka_unit_test(a_new_roster_keeps_what_is_known),
         cmocka_unit_test(timeouts_follow_the_answers),

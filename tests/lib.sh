@@ -19,6 +19,7 @@ cleanup() {
     done
     for p in "${pids[@]}"; do kill -KILL "$p" 2>/dev/null; done
     wait 2>/dev/null
+    [ "$(type -t at_exit)" = function ] && at_exit # of the test
     [ -n "${KEEP:-}" ] && echo "kept: $scratch" || rm -rf "$scratch"
     [ "$failures" = 0 ] || status=1
     exit "$status"

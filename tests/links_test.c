@@ -8,7 +8,10 @@
 #include "membership/authority.h"
 #include "membership_world.h"
 
+#include <arpa/inet.h>
 #include <event2/event.h>
+#include <event2/listener.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +25,7 @@ struct node {
     struct links *links;
     struct hf_id id;
     uint64_t key; /* of its payloads */
-    unsigned ups, downs, learnt;
+    unsigned ups, downs, learnt, came, went;
     unsigned frames;
     bool seen[FRAMES];
 };
@@ -103,6 +106,17 @@ static void on_learnt(void *arg)
     node->learnt++;
 }
 
+static void on_moved(void *arg, const struct hf_id *other, bool came)
+{
+    struct node *node = arg;
+
+    (void)other;
+    if (came)
+        node->came++;
+    else
+        node->went++;
+}
+
 static struct hf_buffer *on_join(void *arg, const char *address,
                                  const struct hf_public_key *key, const uint8_t *body,
                                  size_t n, struct join_reply *reply)
@@ -165,16 +179,18 @@ static void make_member(struct world *world, struct node *node, unsigned number)
               node->member.certificate_bytes.size);
 }
 
-/* `to` learns who `from` is, and that it listens at `port`. */
-static void introduce(struct node *from, struct node *to, uint16_t port, uint64_t seq)
+/* `to` learns who `from` is, and that it listens at one of these ports. */
+static void introduce_at(struct node *from, struct node *to, const uint16_t *ports,
+                         size_t count, uint64_t seq)
 {
     struct announcement announcement = {
-        .node = from->id, .seq = seq, .address_count = 1, .time_s = WORLD_NOW};
+        .node = from->id, .seq = seq, .address_count = count, .time_s = WORLD_NOW};
     uint8_t bytes[FACT_SIZE_MAX];
     struct hf_err err;
     size_t n;
 
-    (void)snprintf(announcement.addresses[0], ADDRESS_SIZE, "127.0.0.1:%u", port);
+    for (size_t i = 0; i < count; i++)
+        (void)snprintf(announcement.addresses[i], ADDRESS_SIZE, "127.0.0.1:%u", ports[i]);
     assert_int_equal(announcement_sign(&announcement,
                                        identity_signer(from->member.identity), bytes, &n,
                                        &err),
@@ -184,20 +200,35 @@ static void introduce(struct node *from, struct node *to, uint16_t port, uint64_
     take_fact(to->member.roster, bytes, n);
 }
 
-static void open_links(struct world *world, struct node *node, uint16_t *port)
+static void introduce(struct node *from, struct node *to, uint16_t port, uint64_t seq)
+{
+    introduce_at(from, to, &port, 1, seq);
+}
+
+/* At *port; when that is 0, at any, which *port then is. */
+static void open_links_at(struct world *world, struct node *node, uint16_t *port)
 {
     const struct links_events events = {.frame = on_frame,
                                         .up = on_up,
                                         .down = on_down,
+                                        .moved = on_moved,
                                         .learnt = on_learnt,
                                         .join = on_join,
                                         .arg = node};
+    char address[ADDRESS_SIZE];
     struct hf_err err;
 
     assert_int_equal(links_new(world->loop, &node->member, &events, &node->links, &err),
                      HF_OK);
-    assert_int_equal(links_listen(node->links, "127.0.0.1:0", port, &err), HF_OK);
+    (void)snprintf(address, sizeof address, "127.0.0.1:%u", *port);
+    assert_int_equal(links_listen(node->links, address, port, &err), HF_OK);
     assert_int_not_equal(*port, 0);
+}
+
+static void open_links(struct world *world, struct node *node, uint16_t *port)
+{
+    *port = 0;
+    open_links_at(world, node, port);
 }
 
 static int setup(void **state)
@@ -250,7 +281,10 @@ static void send_frame(struct node *from, const struct node *to, unsigned number
     struct hf_writer w = hf_writer_init(body, sizeof body);
 
     hf_put_uint(&w, number);
-    links_send(from->links, &to->id, LINK_DHT, body, hf_writer_size(&w), payload);
+    if (number % 3 == 0)
+        links_send(from->links, &to->id, LINK_DHT, body, hf_writer_size(&w), payload);
+    else
+        links_send_bulk(from->links, &to->id, LINK_DHT, body, hf_writer_size(&w), payload);
     hf_buffer_unref(payload);
 }
 
@@ -291,6 +325,82 @@ static void frames_of_both_arrive_whole(void **state)
     assert_int_equal(b->ups, 1);
     assert_int_equal(a->downs, 0);
     assert_int_equal(b->downs, 0);
+}
+
+/* ---- limits ---- */
+
+#define LIMIT ((uint64_t)1 << 20) /* bytes a second */
+
+static const unsigned bulky[] = {7, 23, 31, 47}; /* a million and a half each */
+
+static bool one_has_come(const struct world *world)
+{
+    return world->nodes[1].frames > 0;
+}
+
+static bool some_has_gone(const struct world *world)
+{
+    return links_traffic(world->nodes[0].links).sent > LIMIT * 3 / 2;
+}
+
+static bool some_has_come(const struct world *world)
+{
+    return links_traffic(world->nodes[1].links).received > LIMIT * 5;
+}
+
+static bool all_bulk_has_come(const struct world *world)
+{
+    return world->nodes[1].frames == 1 + sizeof bulky / sizeof bulky[0];
+}
+
+/* A quarter of a second may be saved up, and what is read or written at once is over. */
+static void check_rate(uint64_t bytes, uint64_t begun_ms)
+{
+    const uint64_t took_ms = loop_now_ms() - begun_ms;
+
+    assert_true(bytes <= LIMIT * took_ms / 1000 + LIMIT / 4 + ((uint64_t)256 << 10));
+}
+
+static void limits_hold_back_bulk_and_nothing_else(void **state)
+{
+    struct world *world = *state;
+    struct node *a = &world->nodes[0];
+    struct node *b = &world->nodes[1];
+    struct links_traffic before;
+    uint64_t begun_ms;
+    uint16_t port_a;
+    uint16_t port_b;
+
+    open_links(world, a, &port_a);
+    open_links(world, b, &port_b);
+    introduce(a, b, port_a, 1);
+    introduce(b, a, port_b, 1);
+    links_connect(a->links, &b->id);
+    run_until(world, both_up);
+
+    links_limit(a->links, LIMIT, 0);
+    before = links_traffic(a->links);
+    assert_true(before.upload == LIMIT && before.download == 0);
+    begun_ms = loop_now_ms();
+    for (size_t i = 0; i < 3; i++)
+        send_frame(a, b, bulky[i]);
+    send_frame(a, b, 3);
+    run_until(world, one_has_come);
+    assert_true(b->seen[3]); /* it was the last */
+    run_until(world, some_has_gone);
+    check_rate(links_traffic(a->links).sent - before.sent, begun_ms);
+    assert_true(a->went > 0 && b->came > 0); /* it takes longer than a second */
+
+    links_limit(a->links, 0, 0);
+    links_limit(b->links, 0, LIMIT);
+    before = links_traffic(b->links);
+    begun_ms = loop_now_ms();
+    send_frame(a, b, bulky[3]);
+    run_until(world, some_has_come);
+    check_rate(links_traffic(b->links).received - before.received, begun_ms);
+    links_limit(b->links, 0, 0); /* in the middle of a debt */
+    run_until(world, all_bulk_has_come);
+    assert_int_equal(a->downs + b->downs, 0);
 }
 
 static bool a_learnt(const struct world *world)
@@ -404,6 +514,99 @@ static void a_new_address_is_tried(void **state)
     run_until(world, a_up_again);
 }
 
+/* ---- several addresses ---- */
+
+/* Something else that listens, and hangs up on whoever calls. */
+struct decoy {
+    struct evconnlistener *listener;
+    uint16_t port;
+    unsigned calls;
+};
+
+static void on_call(struct evconnlistener *listener, evutil_socket_t fd,
+                    struct sockaddr *address, int size, void *arg)
+{
+    struct decoy *decoy = arg;
+
+    (void)listener;
+    (void)address;
+    (void)size;
+    decoy->calls++;
+    (void)evutil_closesocket(fd);
+}
+
+static void decoy_open(struct world *world, struct decoy *decoy)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+
+    decoy->calls = 0;
+    decoy->listener = evconnlistener_new_bind(
+        loop_base(world->loop), on_call, decoy, LEV_OPT_CLOSE_ON_FREE, 8,
+        (const struct sockaddr *)&address, (int)sizeof address);
+    assert_non_null(decoy->listener);
+    assert_int_equal(getsockname(evconnlistener_get_fd(decoy->listener),
+                                 (struct sockaddr *)&address, &size),
+                     0);
+    decoy->port = ntohs(address.sin_port);
+}
+
+static bool a_lost_b(const struct world *world)
+{
+    return world->nodes[0].downs == 1;
+}
+
+static bool a_lost_b_again(const struct world *world)
+{
+    return world->nodes[0].downs == 2;
+}
+
+static bool a_gave_up(const struct world *world)
+{
+    return world->nodes[0].downs == 3;
+}
+
+/* A member's addresses are tried in turn; from then on the one that worked comes first. */
+static void addresses_are_tried_in_turn(void **state)
+{
+    struct world *world = *state;
+    struct node *a = &world->nodes[0];
+    struct node *b = &world->nodes[1];
+    struct decoy decoys[2];
+    uint16_t ports[3];
+    uint16_t port_a;
+
+    open_links(world, a, &port_a);
+    open_links(world, b, &ports[1]);
+    decoy_open(world, &decoys[0]);
+    decoy_open(world, &decoys[1]);
+    ports[0] = decoys[0].port;
+    ports[2] = decoys[1].port;
+    introduce_at(b, a, ports, 3, 1);
+    links_connect(a->links, &b->id);
+    run_until(world, both_up);
+    assert_int_equal(decoys[0].calls, 1);
+    assert_int_equal(a->downs, 0);
+    links_free(b->links);
+    open_links_at(world, b, &ports[1]);
+    run_until(world, a_lost_b);
+    introduce_at(b, a, ports, 3, 2); /* as it does when it starts */
+    links_readdress(a->links, &b->id);
+    links_connect(a->links, &b->id);
+    run_until(world, a_up_again);
+    assert_int_equal(decoys[0].calls, 1);
+    links_free(b->links);
+    b->links = NULL;
+    run_until(world, a_lost_b_again);
+    links_connect(a->links, &b->id);
+    run_until(world, a_gave_up); /* after all three */
+    assert_int_equal(decoys[0].calls, 2);
+    assert_int_equal(decoys[1].calls, 1);
+    evconnlistener_free(decoys[0].listener);
+    evconnlistener_free(decoys[1].listener);
+}
+
 /* While paused nothing is read, and nothing is lost. */
 static void a_pause_loses_nothing(void **state)
 {
@@ -450,14 +653,18 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(frames_of_both_arrive_whole, setup, teardown),
+        cmocka_unit_test_setup_teardown(limits_hold_back_bulk_and_nothing_else, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_valid_certificate_is_news, setup, teardown),
         cmocka_unit_test_setup_teardown(an_evicted_member_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_dropped_member_loses_its_link, setup, teardown),
         cmocka_unit_test_setup_teardown(a_new_address_is_tried, setup, teardown),
+        cmocka_unit_test_setup_teardown(addresses_are_tried_in_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(a_pause_loses_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_bad_address_is_no_place_to_listen, setup,
                                         teardown),
     };
 
+    (void)signal(SIGPIPE, SIG_IGN); /* as holdfastd does */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -44,7 +44,7 @@ enum kind { RING, CERTIFICATE, REVOCATION, ANNOUNCEMENT, KINDS };
 static struct fact_bytes fact_of(enum kind kind, const struct hf_signer *signer)
 {
     switch (kind) {
-    case RING: return world_ring(signer, "the family");
+    case RING: return world_ring(signer, "the family", 1);
     case CERTIFICATE: return world_certificate(signer, 7, 3, "attic-nas");
     case REVOCATION: return world_revocation(signer, 7, 3, WORLD_NOW + 5);
     case ANNOUNCEMENT:
@@ -280,7 +280,10 @@ static void peek_tells_kind_node_and_version(void **state)
     struct fact_peek peek;
     struct hf_id node;
 
-    assert_false(fact_peek(fact.b, fact.size, &peek));
+    assert_true(fact_peek(fact.b, fact.size, &peek));
+    assert_int_equal(peek.type, HF_TYPE_RING);
+    assert_int_equal(peek.version, 1);
+    assert_true(hf_id_is_zero(&peek.node));
     world_node(7, &node);
     for (size_t i = 0; i < 3; i++) {
         fact = fact_of(cases[i].kind, keys->stranger);

@@ -149,6 +149,48 @@ static void bad_arguments_make_nothing(void **state)
     assert_int_equal(access(place->homes[1].config, F_OK), -1);
 }
 
+/* All addresses of a member are announced, in the order given. */
+static void several_addresses_are_announced(void **state)
+{
+    const struct place *place = *state;
+    struct member_options several = options;
+    const struct announcement *announcement;
+    char recovery[CODE_TEXT_SIZE];
+    struct member_home member;
+    struct hf_err err;
+
+    several.advertise = "first:1, second:2,[::1]:3";
+    assert_int_equal(
+        member_home_create_ring(&place->homes[0], &family, &several, recovery, &err),
+        HF_OK);
+    assert_int_equal(member_home_load(&place->homes[0], &member, &err), HF_OK);
+    assert_string_equal(member.settings.advertise, several.advertise);
+    announcement = &roster_at(member.roster, 0)->announcement;
+    assert_int_equal(announcement->address_count, 3);
+    assert_string_equal(announcement->addresses[0], "first:1");
+    assert_string_equal(announcement->addresses[1], "second:2");
+    assert_string_equal(announcement->addresses[2], "[::1]:3");
+    member_home_close(&member);
+}
+
+static void bad_addresses_make_nothing(void **state)
+{
+    static const char *const lists[] = {"a:1,", "a:1,b", "a:1,b:2,c:3,d:4,e:5"};
+    const struct place *place = *state;
+    struct member_options bad = options;
+    char recovery[CODE_TEXT_SIZE];
+    struct hf_err err;
+
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        bad.advertise = lists[i];
+        assert_int_equal(
+            member_home_create_ring(&place->homes[1], &family, &bad, recovery, &err),
+            HF_INVALID);
+        assert_non_null(strstr(err.msg, lists[i]));
+    }
+    assert_int_equal(access(place->homes[1].config, F_OK), -1);
+}
+
 /* An announcement after a restart goes above what the roster has. */
 static void announcements_count_on(void **state)
 {
@@ -186,6 +228,34 @@ static void a_renewed_certificate_is_kept(void **state)
     assert_int_equal(member_home_load(&place->homes[0], &member, &err), HF_OK);
     assert_int_equal(member.certificate.serial, 2);
     assert_int_equal(member.certificate.not_before_s, WORLD_NOW + 99);
+    member_home_close(&member);
+}
+
+/* A longer list is signed by a steward, and kept by whoever hears of it. */
+static void a_longer_list_is_kept(void **state)
+{
+    const struct place *place = *state;
+    struct member_home member;
+    struct ring_parameters ring;
+    struct hf_err err;
+    size_t n;
+
+    create(place);
+    assert_int_equal(member_home_load(&place->homes[0], &member, &err), HF_OK);
+    assert_int_equal(member.ring.successors, 2);
+    assert_int_equal(member_home_lengthen(&member, 4, &err), HF_OK);
+    assert_int_equal(member.ring.successors, 2); /* until it is saved */
+    assert_int_equal(member_home_save(&member, &err), HF_OK);
+    assert_int_equal(member.ring.successors, 4);
+    member_home_close(&member);
+    assert_int_equal(member_home_load(&place->homes[0], &member, &err), HF_OK);
+    assert_int_equal(member.ring.version, 2);
+    assert_int_equal(member.ring.successors, 4);
+    assert_non_null(roster_ring(member.roster, &n, &ring));
+    assert_int_equal(ring.successors, 4);
+    authority_free(member.authority);
+    member.authority = NULL; /* as on a machine that is no steward */
+    assert_int_equal(member_home_lengthen(&member, 8, &err), HF_DENIED);
     member_home_close(&member);
 }
 
@@ -290,7 +360,7 @@ static void serve_join(struct server *server, struct member_home *member, SSL *s
     if (server->of_another_ring) {
         struct hf_signer *stranger = world_signer(77);
 
-        hello.ring = world_ring(stranger, "evil");
+        hello.ring = world_ring(stranger, "evil", 1);
         hf_signer_free(stranger);
     }
     if (server->not_steward) {
@@ -510,8 +580,11 @@ int main(void)
         TEST(a_created_ring_is_loaded),
         TEST(a_second_ring_is_refused),
         TEST(bad_arguments_make_nothing),
+        TEST(several_addresses_are_announced),
+        TEST(bad_addresses_make_nothing),
         TEST(announcements_count_on),
         TEST(a_renewed_certificate_is_kept),
+        TEST(a_longer_list_is_kept),
         TEST(damaged_homes_are_noticed),
         TEST(a_machine_joins),
         TEST(joining_again_is_the_same_member),

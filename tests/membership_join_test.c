@@ -43,7 +43,7 @@ static int world_make(void **state)
                                  .invitations = w.invitations,
                                  .roster = w.roster,
                                  .key = *hf_signer_public(w.key),
-                                 .ring = world_ring(authority_signer(w.authority), "r")};
+                                 .ring = world_ring(authority_signer(w.authority), "r", 1)};
     newcomer.key = w.steward.key;
     assert_int_equal(steward_certify(&w.steward, &newcomer, WORLD_NOW, &node, &err), HF_OK);
     *state = &w;
@@ -278,7 +278,7 @@ static void damaged_table_is_noticed(void **state)
 
 static struct link_hello hello_of(const struct hf_signer *authority, unsigned member)
 {
-    return (struct link_hello){.ring = world_ring(authority, "r"),
+    return (struct link_hello){.ring = world_ring(authority, "r", 1),
                                .certificate = world_certificate(authority, member, 1, "m")};
 }
 

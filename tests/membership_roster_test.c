@@ -243,6 +243,34 @@ static void members_are_found_and_change(void **state)
     roster_free(roster);
 }
 
+/* The parameters of the ring travel with the roster; an older version does not come back,
+ * and another ring's are refused. */
+static void the_rings_parameters_are_on_it(void **state)
+{
+    struct roster *roster = empty();
+    struct roster *other = empty();
+    struct hf_id before, after;
+    struct ring_parameters ring;
+    size_t n;
+
+    (void)state;
+    assert_null(roster_ring(roster, &n, &ring));
+    roster_digest(roster, &before);
+    assert_int_equal(add(roster, world_ring(authority, "home", 2)), HF_OK);
+    roster_digest(roster, &after);
+    assert_false(hf_id_equal(&before, &after));
+    assert_int_equal(add(roster, world_ring(authority, "older", 1)), HF_OK);
+    assert_int_equal(add(roster, world_ring(stranger, "theirs", 3)), HF_WRONG_KEY);
+    assert_non_null(roster_ring(roster, &n, &ring));
+    assert_string_equal(ring.name, "home");
+    merge_into(other, roster);
+    assert_non_null(roster_ring(other, &n, &ring));
+    assert_string_equal(ring.name, "home");
+    assert_same(roster, other);
+    roster_free(roster);
+    roster_free(other);
+}
+
 static void forged_facts_are_not_taken(void **state)
 {
     struct roster *roster = empty();
@@ -402,6 +430,7 @@ int main(void)
         cmocka_unit_test(merging_is_a_union),
         cmocka_unit_test(order_of_facts_does_not_matter),
         cmocka_unit_test(members_are_found_and_change),
+        cmocka_unit_test(the_rings_parameters_are_on_it),
         cmocka_unit_test(forged_facts_are_not_taken),
         cmocka_unit_test(a_set_is_judged_fact_by_fact),
         cmocka_unit_test(every_truncation_fails),

@@ -45,6 +45,32 @@ static void addresses_split(void **state)
     assert_false(address_split(longest, host, port));
 }
 
+static void address_lists_split(void **state)
+{
+    static const char *const bad[] = {
+        "", ",", "a:1,", ",a:1", "a:1,,b:2", "a:1 b:2", "a:1, b", "a:1,b:2,c:3,d:4,e:5"};
+    struct address_list list;
+    char longest[2 * ADDRESS_SIZE];
+
+    (void)state;
+    assert_true(address_list_parse("a:1", &list));
+    assert_int_equal(list.count, 1);
+    assert_string_equal(list.at[0], "a:1");
+    assert_true(address_list_parse(" a:1 ,\t[::1]:2,c:3\n,d:4", &list));
+    assert_int_equal(list.count, ADDRESS_LIST_MAX);
+    assert_string_equal(list.at[0], "a:1");
+    assert_string_equal(list.at[1], "[::1]:2");
+    assert_string_equal(list.at[2], "c:3");
+    assert_string_equal(list.at[3], "d:4");
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_false(address_list_parse(bad[i], &list));
+    memset(longest, 'a', sizeof longest);
+    memcpy(longest + ADDRESS_SIZE - 3, ":1", 3);
+    assert_true(address_list_parse(longest, &list));
+    memcpy(longest + ADDRESS_SIZE - 3, "aa:1", 5);
+    assert_false(address_list_parse(longest, &list));
+}
+
 static void codes_come_back(void **state)
 {
     uint8_t bytes[CODE_PAYLOAD_MAX];
@@ -185,6 +211,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses_split),
+        cmocka_unit_test(address_lists_split),
         cmocka_unit_test(codes_come_back),
         cmocka_unit_test(an_invitation_comes_back),
         cmocka_unit_test(mistyped_codes_are_noticed),

@@ -91,9 +91,10 @@ struct fact_bytes world_announcement(const struct hf_signer *signer, unsigned me
     return fact;
 }
 
-struct fact_bytes world_ring(const struct hf_signer *signer, const char *name)
+struct fact_bytes world_ring(const struct hf_signer *signer, const char *name,
+                             uint32_t version)
 {
-    struct ring_parameters ring = {.version = 1,
+    struct ring_parameters ring = {.version = version,
                                    .successors = 4,
                                    .k = 3,
                                    .n = 7,

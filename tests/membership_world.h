@@ -19,7 +19,8 @@ struct fact_bytes world_revocation(const struct hf_signer *signer, unsigned memb
                                    uint64_t serial, int64_t time_s);
 struct fact_bytes world_announcement(const struct hf_signer *signer, unsigned member,
                                      uint64_t seq, const char *address);
-struct fact_bytes world_ring(const struct hf_signer *signer, const char *name);
+struct fact_bytes world_ring(const struct hf_signer *signer, const char *name,
+                             uint32_t version);
 void world_node(unsigned member, struct hf_id *id);
 
 /* A new directory below /tmp, in *fd; world_remove removes it with what is in it. */

@@ -56,3 +56,26 @@ make_ring() {
     done
     for node in $(seq 2 "$1"); do started "$node" || fatal "$(cat "$scratch/log$node")"; done
 }
+
+# routing NODE EXPRESSION: in Python, with r = what its status says of routing.
+routing() {
+    hf "$1" ring status --json | python3 -c "
+import json, sys
+r = json.load(sys.stdin)['routing']
+print($2)"
+}
+
+# ideal NODE...: those, and no others, are one ring.
+ideal() {
+    local files=()
+    for node in "$@"; do
+        hf "$node" ring status --json >"$scratch/status$node" 2>/dev/null || return 1
+        files+=("$scratch/status$node")
+    done
+    python3 "$(dirname "$0")/ring_judge.py" "${files[@]}" 2>"$scratch/judged"
+}
+becomes_ideal() { # WHAT NODE...
+    local what=$1
+    shift
+    wait_for 120 "$what" ideal "$@" && ok "$what" || cat "$scratch/judged"
+}
