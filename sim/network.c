@@ -64,16 +64,26 @@ static double pair_factor(const struct network *network, size_t a, size_t b)
     return exp(network->options.violation * draw_normal(&draw));
 }
 
-uint64_t network_delay_us(const struct network *network, size_t from, size_t to)
+static double places_rtt_us(const struct network_place *a, const struct network_place *b)
 {
-    const struct network_place *a = &network->places[from];
-    const struct network_place *b = &network->places[to];
     const double dx = (double)a->x - (double)b->x;
     const double dy = (double)a->y - (double)b->y;
-    double rtt_ms = sqrt(dx * dx + dy * dy) + (double)a->access + (double)b->access;
 
-    if (network->options.violation > 0) rtt_ms *= pair_factor(network, from, to);
-    return network->options.delay_us + (uint64_t)(rtt_ms * 500.0);
+    return 1000 * (sqrt(dx * dx + dy * dy) + (double)a->access + (double)b->access);
+}
+
+double network_plain_rtt_us(const struct network *network, size_t a, size_t b)
+{
+    return 2 * (double)network->options.delay_us +
+           places_rtt_us(&network->places[a], &network->places[b]);
+}
+
+uint64_t network_delay_us(const struct network *network, size_t from, size_t to)
+{
+    double rtt_us = places_rtt_us(&network->places[from], &network->places[to]);
+
+    if (network->options.violation > 0) rtt_us *= pair_factor(network, from, to);
+    return network->options.delay_us + (uint64_t)(rtt_us / 2);
 }
 
 static bool is_lost(struct network *network, size_t from, size_t to, unsigned class)

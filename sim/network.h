@@ -54,6 +54,8 @@ bool network_init(struct network *network, const struct network_options *options
                   size_t count, uint64_t seed);
 void network_done(struct network *network);
 
+/* The round trip that the two places alone would give: no pair's factor, no jitter. */
+double network_plain_rtt_us(const struct network *network, size_t a, size_t b);
 /* One way, without jitter. */
 uint64_t network_delay_us(const struct network *network, size_t from, size_t to);
 /* `class` < NETWORK_CLASSES_MAX matters for fair loss. */

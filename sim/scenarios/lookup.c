@@ -114,7 +114,7 @@ static enum hf_code run_lookup(struct scenario_run *run, struct hf_err *err)
                   .rpc_timeout_ms = 2000,
                   .lookup_timeout_ms = 60000,
                   .successors = (uint32_t)scenario_number(run, "successors"),
-                  .lookups = 2},
+                  .lookups = 3},
         .network = {.plane_ms = 100, .access_ms = 10, .delay_us = 500, .jitter_us = 1000},
         .encode = scenario_number(run, "encode") != 0,
     };
