@@ -18,9 +18,9 @@
  *       and the two are one.  STABILISE and PREDECESSOR are two questions, hence two
  *       transitions, the node busy from the first to the second (ring.c stabilised).
  *   silence              Whether the asked is dead and what follows of that are two
- *       transitions (SILENT, REPLACE): meanwhile it may have joined again (ring.c
- *       silent, drop_head).  The judge counts what will follow as done, as that of
- *       tests/chord_ring.c does.
+ *       transitions (SILENT, REPLACE): meanwhile it may have joined again, and be found
+ *       alive when it is asked once more, or not (ring.c silent, drop_head).  The judge
+ *       counts what will follow as done, as that of tests/chord_ring.c does.
  *   BUSY                 ends the operation (ring.c busy); possible whenever the asked is
  *       busy.  A first question that gets it leaves no trace, so it is not here.
  *   joining              The lookup is any member; the answer is what is checked (join.c
@@ -518,6 +518,10 @@ inline fail(n)
 /* ---- all that may happen next ---- */
 
 #define may_join(n, m) (node[n].mode == OUT && answers(m))
+/* Who was silent is there again, and answers when it is asked once more. */
+#define found_alive(n) \
+    ((node[n].ask == SILENT && member(node[n].succ[0])) || \
+     (node[n].ask >= REPLACE && member(node[n].pred)))
 /* The predecessor that is asked. */
 #define asked(n) node[n].ask
 
@@ -572,6 +576,7 @@ inline fail(n)
     :: d_step { member(n) && idle(n) && !member(node[n].succ[0]) -> \
         node[n].ask = SILENT; judge() } \
     :: d_step { member(n) && node[n].ask == SILENT -> drop_head(n); judge() } \
+    :: d_step { member(n) && found_alive(n) -> node[n].ask = NONE; judge() } \
     :: d_step { member(n) && asked(n) < N && answers(asked(n)) -> \
         stabilised_from_predecessor(n); judge() } \
     :: d_step { member(n) && asked(n) < N && !member(asked(n)) -> \
