@@ -21,7 +21,7 @@
 #define SINGLE_MAX      ((size_t)256 << 10) /* bytes of one read or write */
 #define FILL_MIN        ((size_t)128 << 10) /* below: more bulk is put on the line ... */
 #define FILL_MAX        ((size_t)256 << 10) /* ... up to this: prompt frames wait for no more */
-#define UNSENT_MAX      (128 << 10) /* bytes that the kernel holds back and has not sent */
+#define UNSENT_MAX      (256 << 10) /* bytes that the kernel holds back and has not sent */
 #define USER_TIMEOUT_MS 30000u      /* for the other end's kernel to acknowledge */
 #define WINDOW_SMALL    (64 << 10)  /* of a link whose reading is limited */
 #define WINDOW_MAX      (1 << 30)

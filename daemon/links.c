@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TICK_S  1
+#define TICK_MS 500
 #define BACKLOG 128
 
 /* ---- time passes ---- */
@@ -283,7 +283,7 @@ enum hf_code links_new(struct loop *loop, struct member_home *member,
                        const struct links_events *events, struct links **links,
                        struct hf_err *err)
 {
-    const struct timeval interval = {.tv_sec = TICK_S};
+    const struct timeval interval = {.tv_usec = TICK_MS * 1000};
     struct links *made = hf_alloc_array(1, sizeof *made);
     enum hf_code rc;
 

@@ -48,8 +48,8 @@ struct links_events {
                   const uint8_t *body, size_t n, struct hf_buffer *payload);
     void (*up)(void *arg, const struct hf_id *node);   /* a link stands */
     void (*down)(void *arg, const struct hf_id *node); /* it broke, or could not be made */
-    /* In the last second a part of something large came from it, or went to it.  May be
-     * NULL. */
+    /* In the last half second a part of something large came from it, or went to it.  May
+     * be NULL. */
     void (*moved)(void *arg, const struct hf_id *node, bool came);
     /* A valid certificate was shown, and put on the roster. */
     void (*learnt)(void *arg);

@@ -70,6 +70,10 @@ static void set_deadlines(const struct dht_core *core, const struct dht_peer *me
 
     if (member != NULL && request->class == DHT_INCOMING)
         late_ms = later(late_ms, 2 * dht_core_expected_ms(core, member, 0));
+    /* Time to see that some of it comes, when nobody knows how long all of it takes. */
+    if (member != NULL && request->class == DHT_INCOMING &&
+        !dht_pace_known(&member->pace, core->now_ms))
+        late_ms = later(late_ms, DHT_DOUBT_MS);
     if (late_ms > DHT_RTO_MAX_MS) late_ms = DHT_RTO_MAX_MS;
     if (request->class != DHT_SMALL) silent_ms = later(silent_ms, 2 * late_ms);
     if (request->resort && request->class != DHT_OUTGOING &&
@@ -198,7 +202,7 @@ void dht_asking_learn(struct dht_core *core, struct dht_peer *member,
     if (answer->payload == NULL) return;
     dht_pace_add(&member->pace, answer->payload->size, busy_ms(core, member, asked),
                  core->now_ms);
-    member->fetched_ms = core->now_ms;
+    member->fetched_ms = core->fetched_ms = core->now_ms;
 }
 
 /* ---- what waits ---- */

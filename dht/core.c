@@ -125,7 +125,10 @@ void dht_core_moved(struct dht_core *core, const struct hf_id *peer, enum dht_cl
     uint64_t silent_ms;
 
     if (member == NULL) return;
-    if (class == DHT_INCOMING) dht_core_heard(core, peer);
+    if (class == DHT_INCOMING) {
+        dht_core_heard(core, peer);
+        member->given_ms = core->now_ms;
+    }
     silent_ms = core->now_ms + dht_rtt_silent_ms(dht_asking_rtt(member, class));
     for (size_t i = 0; i < core->requests.top; i++) {
         struct dht_request *request = &core->requests.places[i];
@@ -171,28 +174,63 @@ void dht_core_peer_down(struct dht_core *core, const struct hf_id *peer)
 
 /* ---- time ---- */
 
+/* It sends, and nobody's fragment has come since it was asked: then this end's line is what
+ * is slow, and one more to ask would make it slower. */
+static bool shares_the_delay(const struct dht_core *core, const struct dht_peer *member,
+                             const struct dht_request *request)
+{
+    return core->fetched_ms <= request->sent_ms &&
+           member->given_ms + DHT_RTO_FIRST_MS > core->now_ms &&
+           member->given_ms > request->sent_ms;
+}
+
+static bool postpone(struct dht_request *request, uint64_t late_ms)
+{
+    request->late_ms = late_ms < request->silent_ms ? late_ms : request->silent_ms;
+    return false;
+}
+
+/* It is late, and nothing at all has come: after some more of that the peer is in doubt. */
+static void watch(const struct dht_core *core, const struct dht_peer *member,
+                  struct dht_request *request)
+{
+    const uint64_t doubt_ms = request->sent_ms + DHT_DOUBT_MS;
+
+    request->watched = member->heard_ms <= request->sent_ms && doubt_ms > core->now_ms;
+    if (request->watched) (void)postpone(request, doubt_ms);
+}
+
 /* False: it is not to be called late yet. */
 static bool judge_late(struct dht_core *core, struct dht_request *request)
 {
     struct dht_peer *member = dht_members_find(&core->members, &request->peer);
-    uint64_t since_ms;
+    const uint64_t again_ms = request->sent_ms + DHT_RTO_FIRST_MS;
 
     if (member == NULL || request->class == DHT_OUTGOING) return true;
-    dht_doubt_unanswered(core, member, request->sent_ms);
+    if (core->now_ms >= request->sent_ms + DHT_DOUBT_MS || request->class == DHT_SMALL)
+        dht_doubt_unanswered(core, member, request->sent_ms);
     if (request->class != DHT_INCOMING || member->doubted) return true;
-    if (!dht_pace_known(&member->pace, core->now_ms) &&
-        core->now_ms < request->sent_ms + DHT_RTO_FIRST_MS) {
-        /* It is there, and what it needs is not known yet. */
-        request->late_ms = request->sent_ms + DHT_RTO_FIRST_MS;
-        return false;
-    }
-    since_ms = later(request->sent_ms, member->fetched_ms);
-    dht_pace_at_most(&member->pace, request->bytes, core->now_ms - since_ms, core->now_ms);
-    if (request->op == NULL || dht_budget_hedge(&core->budget)) return true;
-    request->late_ms =
-        core->now_ms + dht_rtt_late_ms(dht_asking_rtt(member, request->class));
-    if (request->late_ms > request->silent_ms) request->late_ms = request->silent_ms;
-    return false;
+    if (!dht_pace_known(&member->pace, core->now_ms) && core->now_ms < again_ms)
+        return postpone(request, again_ms);
+    dht_pace_at_most(&member->pace, request->bytes,
+                     core->now_ms - later(request->sent_ms, member->fetched_ms),
+                     core->now_ms);
+    watch(core, member, request);
+    if (request->op == NULL) return true;
+    if (!shares_the_delay(core, member, request) && dht_budget_hedge(&core->budget))
+        return true;
+    request->watched = false;
+    return postpone(request,
+                    core->now_ms + dht_rtt_late_ms(dht_asking_rtt(member, request->class)));
+}
+
+/* It was late already. */
+static void judge_doubt(struct dht_core *core, struct dht_request *request)
+{
+    struct dht_peer *member = dht_members_find(&core->members, &request->peer);
+
+    request->watched = false;
+    if (member != NULL) dht_doubt_unanswered(core, member, request->sent_ms);
 }
 
 void dht_core_tick(struct dht_core *core)
@@ -208,6 +246,8 @@ void dht_core_tick(struct dht_core *core)
             request->late = true;
             if (request->op != NULL && request->op->type->late != NULL)
                 request->op->type->late(core, request->op, request->slot);
+        } else if (request->watched && core->now_ms >= request->late_ms) {
+            judge_doubt(core, request);
         }
     }
 }

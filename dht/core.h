@@ -48,6 +48,7 @@ struct dht_core {
     struct dht_members members;
     struct dht_requests requests;
     struct dht_budget budget;
+    uint64_t fetched_ms;  /* when a fragment last came from anybody */
     size_t waiting_count; /* requests that wait for room in it */
     struct dht_actions actions;
     struct dht_op *ops[DHT_OPERATIONS_MAX];

@@ -1,10 +1,10 @@
 /* doubt.h - peers that do not answer, though their links stand.
  *
- * A peer from which nothing at all came while a question to it became late (or, with a
- * fragment to store, silent) is in doubt: it goes to the end of every order, what it was
- * asked by others is late at once, and whoever must ask it all the same waits for
- * DHT_DOUBT_MS only.  So it costs a reader one timeout once.  A probe in the background, or
- * anything else that comes from it, ends the doubt. */
+ * A peer from which nothing at all came while a question to it became late (for a fragment,
+ * DHT_DOUBT_MS at least; with one to store, silent) is in doubt: it goes to the end of
+ * every order, what it was asked by others is late at once, and whoever must ask it all the
+ * same waits for DHT_DOUBT_MS only.  So it costs a reader one timeout once.  A probe in the
+ * background, or anything else that comes from it, ends the doubt. */
 #ifndef HOLDFAST_DHT_DOUBT_H
 #define HOLDFAST_DHT_DOUBT_H
 

@@ -33,6 +33,7 @@ struct dht_peer {
     uint32_t away_ms;      /* its round trip as routing expects it; 0: not known */
     size_t incoming_bytes; /* asked of it */
     uint64_t fetched_ms;   /* when its last fragment came */
+    uint64_t given_ms;     /* when a part of one last came, as far as it was told */
     uint64_t heard_ms;     /* when anything last came from it */
     bool doubted;          /* doubt.h */
 };

@@ -9,8 +9,8 @@
  *     RECORDS_FETCH   vault               ->  RECORDS_FETCHED all records of the vault
  *
  * On the link (membership/link_frame.h): the header (CBOR, HF_TYPE_DHT_MESSAGE) and the
- * payload as it is; those of STORE and FETCHED in parts, so that other frames pass.  docs/formats.md, Messages
- * between holders. */
+ * payload as it is; those of STORE and FETCHED in parts, so that other frames pass.
+ * docs/formats.md, Messages between holders. */
 #ifndef HOLDFAST_DHT_MESSAGE_H
 #define HOLDFAST_DHT_MESSAGE_H
 

@@ -71,7 +71,8 @@ uint64_t dht_requests_deadline(const struct dht_requests *requests)
 
     for (size_t i = 0; i < requests->top; i++) {
         const struct dht_request *request = &requests->places[i];
-        uint64_t next = request->late ? request->silent_ms : request->late_ms;
+        const bool ends = request->late && !request->watched;
+        uint64_t next = ends ? request->silent_ms : request->late_ms;
 
         if (request->id != 0 && next < deadline) deadline = next;
     }

@@ -17,8 +17,9 @@ struct dht_request {
     enum dht_message_kind answer; /* the kind that answers it; 0: a lookup */
     enum dht_class class;
     bool late;
-    bool resort;                 /* the peer was in doubt already: there is nobody better */
-    size_t bytes;                /* that count in the budget */
+    bool watched; /* late, and at late_ms it is asked whether the peer is in doubt */
+    bool resort;  /* the peer was in doubt already: there is nobody better */
+    size_t bytes; /* that count in the budget */
     struct dht_message *waiting; /* for room in the budget; owned.  NULL: it was sent */
     uint64_t sent_ms, late_ms, silent_ms; /* the last two: deadlines */
 };

@@ -243,6 +243,36 @@ static void what_moves_is_not_silent(void **state)
     }
 }
 
+/* All holders are slow, and all of them send: the reader's own line is slow. */
+static void a_slow_line_is_not_hedged(void **state)
+{
+    (void)state;
+    for (unsigned others = 0; others < 2; others++) {
+        struct net *net = net_with(10, 1);
+        uint64_t tag;
+
+        for (size_t i = 1; i < NODES; i++)
+            net->nodes[i].slow_ms = 20000;
+        net->nodes[0].fetches = 0;
+        tag = net_get(net, 0, blocks[0]);
+        for (unsigned s = 0; s < 50; s++) {
+            net_run(net, 500);
+            for (size_t i = 1; i < NODES; i++) {
+                struct dht_event event = {.kind = DHT_PEER_GIVES, .peer = net->nodes[i].id};
+
+                /* Then some send nothing: instead of them others are asked. */
+                if (others == 0 || i % 2 == 0) net_step(net, 0, &event);
+            }
+        }
+        net_check_block(net, net_wait(net, tag), blocks[0]);
+        if (others == 0)
+            assert_int_equal(net->nodes[0].fetches, 4);
+        else
+            assert_true(net->nodes[0].fetches > 4);
+        end(net, 1);
+    }
+}
+
 /* ---- the parts ---- */
 
 static void the_budget_follows_the_delay(void **state)
@@ -329,6 +359,7 @@ int main(void)
         cmocka_unit_test(the_budget_bounds_what_is_under_way),
         cmocka_unit_test(hedges_are_few_in_a_healthy_ring),
         cmocka_unit_test(what_moves_is_not_silent),
+        cmocka_unit_test(a_slow_line_is_not_hedged),
         cmocka_unit_test(the_budget_follows_the_delay),
         cmocka_unit_test(hedges_are_earned),
         cmocka_unit_test(pace_follows_what_comes),
