@@ -117,7 +117,7 @@ static void lookup_next(struct chord_node *node, struct chord_lookup *lookup)
     struct chord_peer peer;
 
     lookup->confirm = false;
-    if ((lookup->alternate_count == 0 || lookup->misses > CHORD_MISSES_MAX / 2) &&
+    if ((lookup->alternate_count == 0 || lookup->misses > CHORD_CONTENT_MISSES) &&
         lookup->purpose == PURPOSE_USER && lookup->wanted > 1 && !lookup->content)
         lookup_be_content(node, lookup);
     if (lookup->alternate_count == 0 || lookup->misses > CHORD_MISSES_MAX ||

@@ -19,6 +19,7 @@
 #define CHORD_SUSPECTS_MAX   32u /* peers that were silent just now */
 #define CHORD_ALTERNATES_MAX 16u /* peers that a lookup may ask next */
 #define CHORD_CLOSER_MAX     8u  /* closer peers named in one answer */
+#define CHORD_CONTENT_MISSES 8u  /* after so many a lookup takes what it can get */
 #define CHORD_CHECKS_MAX     8u  /* members that a lookup asks at once whether they live */
 #define CHORD_TIMINGS        64u /* peers whose round trips are remembered */
 #define CHORD_WITNESSES_MAX  4u  /* peers that this node looks for on behalf of others */
