@@ -91,8 +91,12 @@ struct chord_lookup {
     uint32_t open, alive; /* bits of skipped[]: not heard from yet; members */
 };
 
+/* What has failed: a whole node, whatever its positions, or one position of it. */
+enum chord_scope { CHORD_WHOLE_NODE, CHORD_ONE_POSITION };
+
 struct chord_suspect {
-    struct hf_id node;
+    enum chord_scope scope;
+    struct chord_peer peer;
     uint64_t until_ms;
 };
 
@@ -147,6 +151,14 @@ struct chord_node {
 
     struct chord_lookup *lookups; /* config.lookups of them, in the same allocation */
 };
+
+/* What is said of `failed` in this scope concerns `peer` too. */
+static inline bool chord_concerns(enum chord_scope scope, const struct chord_peer *failed,
+                                  const struct chord_peer *peer)
+{
+    return scope == CHORD_WHOLE_NODE ? hf_id_equal(&failed->node, &peer->node)
+                                     : chord_peer_equal(failed, peer);
+}
 
 /* The next number of the node's generator (splitmix64). */
 uint64_t chord_random(struct chord_node *node);
