@@ -152,7 +152,11 @@ void join_contact_failed(struct chord_node *node, bool again)
     join->retry_ms = chord_soon(node);
     if (again) return;
     join->index++;
-    if (join->index < join->contact_count) return;
+    if (join->index < join->contact_count) {
+        /* On to the next one: a pause is only to be out of step with others like this. */
+        join->retry_ms = chord_after(node, node->config.stabilise_ms / 60);
+        return;
+    }
     join->index = 0;
     join->rounds++;
     if (join->rounds >= CHORD_JOIN_ROUNDS) found_anew(node);

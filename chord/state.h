@@ -63,6 +63,7 @@ struct chord_timing {
     struct hf_rtt rtt;
     uint32_t samples[3]; /* ms, the last three */
     unsigned count;
+    uint64_t placed_ms; /* when it last counted for this node's coordinate */
 };
 
 enum chord_purpose { PURPOSE_NONE, PURPOSE_USER, PURPOSE_FINGER, PURPOSE_JOIN };

@@ -54,6 +54,10 @@ void timing_answered(struct chord_node *node, const struct chord_peer *peer,
     hf_rtt_add(&timing->rtt, ms);
     timing->samples[timing->count % 3] = ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
     timing->count++;
+    /* Neighbours are heard from all the time: alone, they say little of where this is. */
+    if (timing->count > 1 && node->now_ms < timing->placed_ms + node->config.stabilise_ms)
+        return;
+    timing->placed_ms = node->now_ms;
     vivaldi_sample(&node->vivaldi, &peer->coordinate,
                    1000 * median(timing->samples, timing->count), chord_random(node));
     node->self.coordinate = vivaldi_coordinate(&node->vivaldi);
