@@ -117,7 +117,7 @@ static void lookup_next(struct chord_node *node, struct chord_lookup *lookup)
     struct chord_peer peer;
 
     lookup->confirm = false;
-    if ((lookup->alternate_count == 0 || lookup->misses > CHORD_MISSES_MAX / 2) &&
+    if ((lookup->alternate_count == 0 || lookup->misses > CHORD_CONTENT_MISSES) &&
         lookup->purpose == PURPOSE_USER && lookup->wanted > 1 && !lookup->content)
         lookup_be_content(node, lookup);
     if (lookup->alternate_count == 0 || lookup->misses > CHORD_MISSES_MAX ||
@@ -353,15 +353,16 @@ bool lookup_answer(struct chord_node *node, const struct chord_message *message)
 
 /* ---- time and failures ---- */
 
-void lookup_unreachable(struct chord_node *node, const struct chord_peer *peer)
+void lookup_unreachable(struct chord_node *node, const struct chord_peer *peer,
+                        enum chord_scope scope)
 {
     for (uint32_t i = 0; i < node->config.lookups; i++) {
         struct chord_lookup *lookup = &node->lookups[i];
 
         if (lookup->purpose == PURPOSE_NONE) continue;
         if (lookup->checking) {
-            if (lookup_check_unreachable(lookup, peer)) lookup_checked(node, lookup);
-        } else if (hf_id_equal(&lookup->asked.node, &peer->node)) {
+            if (lookup_check_unreachable(lookup, peer, scope)) lookup_checked(node, lookup);
+        } else if (chord_concerns(scope, peer, &lookup->asked)) {
             lookup->timeouts++;
             lookup_miss(node, lookup);
         }
@@ -380,7 +381,7 @@ void lookup_tick(struct chord_node *node)
         }
         lookup->timeouts++;
         timing_silent(node, &lookup->asked);
-        table_suspect(node, &lookup->asked);
+        table_suspect(node, &lookup->asked, CHORD_WHOLE_NODE);
         if (lookup->expires_ms <= node->now_ms)
             lookup_fail(node, lookup);
         else

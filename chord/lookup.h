@@ -20,8 +20,9 @@ void lookup_start_finger(struct chord_node *node, unsigned finger, const struct 
 bool lookup_answer(struct chord_node *node, const struct chord_message *message);
 /* A PONG or REFUSED of a member that an answer had left out.  False: of none. */
 bool lookup_pong(struct chord_node *node, const struct chord_message *message);
-/* The link layer gave up `peer`. */
-void lookup_unreachable(struct chord_node *node, const struct chord_peer *peer);
+/* The link layer gave up the peer's node, or the peer stops. */
+void lookup_unreachable(struct chord_node *node, const struct chord_peer *peer,
+                        enum chord_scope scope);
 /* Acts on deadlines that have passed. */
 void lookup_tick(struct chord_node *node);
 uint64_t lookup_deadline(const struct chord_node *node);

@@ -90,12 +90,13 @@ bool lookup_check_heard(struct chord_lookup *lookup, const struct chord_message 
     return open != 0 && lookup->open == 0;
 }
 
-bool lookup_check_unreachable(struct chord_lookup *lookup, const struct chord_peer *peer)
+bool lookup_check_unreachable(struct chord_lookup *lookup, const struct chord_peer *peer,
+                              enum chord_scope scope)
 {
     const uint32_t open = lookup->open;
 
     for (size_t i = 0; i < lookup->skipped_count; i++) {
-        if (hf_id_equal(&lookup->skipped[i].node, &peer->node))
+        if (chord_concerns(scope, peer, &lookup->skipped[i]))
             lookup->open &= ~(UINT32_C(1) << i);
     }
     return open != 0 && lookup->open == 0;
@@ -110,7 +111,8 @@ void lookup_check_close(struct chord_node *node, struct chord_lookup *lookup)
             insert(lookup, &lookup->skipped[i]);
         } else {
             lookup->timeouts += (lookup->open & bit) != 0;
-            table_suspect(node, &lookup->skipped[i]);
+            table_suspect(node, &lookup->skipped[i],
+                          lookup->open & bit ? CHORD_WHOLE_NODE : CHORD_ONE_POSITION);
         }
     }
     lookup->skipped_count = 0;

@@ -17,8 +17,9 @@
 bool lookup_check_next(struct chord_node *node, struct chord_lookup *lookup);
 /* A PONG or REFUSED from one of them; true: it was, and was the last one. */
 bool lookup_check_heard(struct chord_lookup *lookup, const struct chord_message *message);
-/* The link layer gave up `peer`; true: that was the last answer to wait for. */
-bool lookup_check_unreachable(struct chord_lookup *lookup, const struct chord_peer *peer);
+/* As lookup_unreachable; true: that was the last answer to wait for. */
+bool lookup_check_unreachable(struct chord_lookup *lookup, const struct chord_peer *peer,
+                              enum chord_scope scope);
 /* Time is up: takes over who has answered, suspects the others. */
 void lookup_check_close(struct chord_node *node, struct chord_lookup *lookup);
 

@@ -130,10 +130,10 @@ static void on_message(struct chord_node *node, const struct chord_message *mess
         if (!take_answer(node, message)) node->statistics.ignored++;
         break;
     case CHORD_MESSAGE_LEAVING:
-        table_suspect(node, from);
-        lookup_unreachable(node, from);
-        witness_unreachable(node, from);
-        ring_unreachable(node, from, true);
+        table_suspect(node, from, CHORD_ONE_POSITION);
+        lookup_unreachable(node, from, CHORD_ONE_POSITION);
+        witness_unreachable(node, from, CHORD_ONE_POSITION);
+        ring_left(node, from);
         break;
     }
 }
@@ -217,10 +217,10 @@ static void on_length(struct chord_node *node, uint32_t successors)
 static void on_unreachable(struct chord_node *node, const struct chord_peer *peer)
 {
     if (node->mode == CHORD_MODE_LEFT) return;
-    table_suspect(node, peer);
-    lookup_unreachable(node, peer);
-    witness_unreachable(node, peer);
-    ring_unreachable(node, peer, false);
+    table_suspect(node, peer, CHORD_WHOLE_NODE);
+    lookup_unreachable(node, peer, CHORD_WHOLE_NODE);
+    witness_unreachable(node, peer, CHORD_WHOLE_NODE);
+    ring_unreachable(node, peer);
 }
 
 /* ---- stepping ---- */

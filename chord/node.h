@@ -116,10 +116,10 @@ struct chord_event {
 };
 
 enum chord_action_kind {
-    CHORD_SEND,      /* transmit .message to .peer; loss is allowed */
-    CHORD_FOUND,     /* lookup .tag ended: .peers are key's successors, nearest first.  In
-                        roster order they are the whole roster, clockwise from the key */
-    CHORD_FAILED,    /* lookup .tag ended without an answer */
+    CHORD_SEND,       /* transmit .message to .peer; loss is allowed */
+    CHORD_FOUND,      /* lookup .tag ended: .peers are key's successors, nearest first.  In
+                         roster order they are the whole roster, clockwise from the key */
+    CHORD_FAILED,     /* lookup .tag ended without an answer */
     CHORD_NEIGHBOURS, /* predecessor or successor list changed: placement may too */
     CHORD_WRONG       /* .peer's answer to a lookup cannot be true */
 };

@@ -134,13 +134,13 @@ static void stabilised_from_predecessor(struct chord_node *node,
         lesser ? chord_after(node, node->config.stabilise_ms) : chord_soon(node);
 }
 
-/* The peer asked is dead, or no member of the ring. */
-static void gone(struct chord_node *node)
+/* The peer asked is no member of the ring, or its whole node is dead. */
+static void gone(struct chord_node *node, enum chord_scope scope)
 {
     const struct chord_query query = node->query;
 
     node->query.kind = QUERY_NONE;
-    table_suspect(node, &query.to);
+    table_suspect(node, &query.to, scope);
     switch (query.kind) {
     case QUERY_NONE: break;
     case QUERY_STABILISE:
@@ -187,7 +187,7 @@ static void silent(struct chord_node *node)
     if (neighbour && !query->witnessed) witness = choose_witness(node);
     if (witness == NULL) {
         if (neighbour) node->statistics.silences++;
-        gone(node);
+        gone(node, CHORD_WHOLE_NODE);
         return;
     }
     query->witnessed = true;
@@ -256,7 +256,7 @@ bool ring_answer(struct chord_node *node, const struct chord_message *message)
     expected = query_message(kind) == CHORD_MESSAGE_PING ? CHORD_MESSAGE_PONG
                                                          : CHORD_MESSAGE_STATE;
     if (message->kind == CHORD_MESSAGE_REFUSED) {
-        gone(node);
+        gone(node, CHORD_ONE_POSITION);
     } else if (message->kind == CHORD_MESSAGE_BUSY && expected == CHORD_MESSAGE_STATE) {
         busy(node);
     } else if (message->kind != expected) {
@@ -315,7 +315,7 @@ static void rectify(struct chord_node *node)
 
 /* ---- failures and time ---- */
 
-void ring_unreachable(struct chord_node *node, const struct chord_peer *peer, bool left)
+void ring_unreachable(struct chord_node *node, const struct chord_peer *peer)
 {
     struct chord_query *query = &node->query;
 
@@ -323,22 +323,33 @@ void ring_unreachable(struct chord_node *node, const struct chord_peer *peer, bo
         hf_id_equal(&node->successors[0].node, &peer->node))
         *query = (struct chord_query){
             .kind = QUERY_STABILISE, .to = node->successors[0], .rpc = chord_random(node)};
-    if (query->kind != QUERY_NONE && hf_id_equal(&query->to.node, &peer->node)) {
-        if (left)
-            gone(node);
-        else if (!query->witnessed)
-            silent(node);
-    } else if (query->kind != QUERY_NONE && query->witnessed &&
-               hf_id_equal(&query->witness.node, &peer->node)) {
+    if (query->kind == QUERY_NONE) return;
+    if (hf_id_equal(&query->to.node, &peer->node)) {
+        if (!query->witnessed) silent(node);
+    } else if (query->witnessed && hf_id_equal(&query->witness.node, &peer->node)) {
         silent(node);
     } else if (node->mode == CHORD_MODE_RING &&
                hf_id_equal(&node->successors[0].node, &peer->node)) {
         node->stabilise_ms = node->now_ms;
     }
-    if (!left || node->mode != CHORD_MODE_RING) return;
+}
+
+void ring_left(struct chord_node *node, const struct chord_peer *peer)
+{
+    struct chord_query *query = &node->query;
+
+    if (query->kind != QUERY_NONE && chord_peer_equal(&query->to, peer))
+        gone(node, CHORD_ONE_POSITION);
+    else if (query->kind != QUERY_NONE && query->witnessed &&
+             chord_peer_equal(&query->witness, peer))
+        silent(node);
+    else if (query->kind == QUERY_NONE && node->mode == CHORD_MODE_RING &&
+             chord_peer_equal(&node->successors[0], peer))
+        drop_head(node);
+    if (node->mode != CHORD_MODE_RING) return;
     /* It is no member any more, so no list may be said to skip it. */
     for (size_t i = 1; i < node->successor_count; i++) {
-        if (!hf_id_equal(&node->successors[i].node, &peer->node)) continue;
+        if (!chord_peer_equal(&node->successors[i], peer)) continue;
         node->successor_count--;
         memmove(&node->successors[i], &node->successors[i + 1],
                 (node->successor_count - i) * sizeof node->successors[0]);

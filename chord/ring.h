@@ -26,8 +26,10 @@ void ring_notified(struct chord_node *node, const struct chord_peer *peer);
  * copied again, and so on back to all whose lists hold the change.  Without that, news
  * would go back one entry in a period. */
 void ring_changed(struct chord_node *node, const struct chord_peer *peer);
-/* The link layer gave up `peer`; with `left`, it has said itself that it stops. */
-void ring_unreachable(struct chord_node *node, const struct chord_peer *peer, bool left);
+/* The link layer gave up the peer's node. */
+void ring_unreachable(struct chord_node *node, const struct chord_peer *peer);
+/* The peer says that it stops. */
+void ring_left(struct chord_node *node, const struct chord_peer *peer);
 /* Acts on deadlines that have passed and on what was queued. */
 void ring_tick(struct chord_node *node);
 uint64_t ring_deadline(const struct chord_node *node);

@@ -19,6 +19,7 @@
 #define CHORD_SUSPECTS_MAX   32u /* peers that were silent just now */
 #define CHORD_ALTERNATES_MAX 16u /* peers that a lookup may ask next */
 #define CHORD_CLOSER_MAX     8u  /* closer peers named in one answer */
+#define CHORD_CONTENT_MISSES 8u  /* after so many a lookup takes what it can get */
 #define CHORD_CHECKS_MAX     8u  /* members that a lookup asks at once whether they live */
 #define CHORD_TIMINGS        64u /* peers whose round trips are remembered */
 #define CHORD_WITNESSES_MAX  4u  /* peers that this node looks for on behalf of others */
@@ -90,8 +91,12 @@ struct chord_lookup {
     uint32_t open, alive; /* bits of skipped[]: not heard from yet; members */
 };
 
+/* What has failed: a whole node, whatever its positions, or one position of it. */
+enum chord_scope { CHORD_WHOLE_NODE, CHORD_ONE_POSITION };
+
 struct chord_suspect {
-    struct hf_id node;
+    enum chord_scope scope;
+    struct chord_peer peer;
     uint64_t until_ms;
 };
 
@@ -146,6 +151,14 @@ struct chord_node {
 
     struct chord_lookup *lookups; /* config.lookups of them, in the same allocation */
 };
+
+/* What is said of `failed` in this scope concerns `peer` too. */
+static inline bool chord_concerns(enum chord_scope scope, const struct chord_peer *failed,
+                                  const struct chord_peer *peer)
+{
+    return scope == CHORD_WHOLE_NODE ? hf_id_equal(&failed->node, &peer->node)
+                                     : chord_peer_equal(failed, peer);
+}
 
 /* The next number of the node's generator (splitmix64). */
 uint64_t chord_random(struct chord_node *node);

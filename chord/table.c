@@ -96,19 +96,23 @@ const struct chord_peer *table_between(const struct chord_node *node,
 
 /* ---- suspects ---- */
 
-void table_suspect(struct chord_node *node, const struct chord_peer *peer)
+void table_suspect(struct chord_node *node, const struct chord_peer *peer,
+                   enum chord_scope scope)
 {
     struct chord_suspect *slot = &node->suspects[node->suspect_next];
 
     for (unsigned i = 0; i < CHORD_SUSPECTS_MAX; i++) {
-        if (hf_id_equal(&node->suspects[i].node, &peer->node)) slot = &node->suspects[i];
+        struct chord_suspect *old = &node->suspects[i];
+
+        if (old->scope == scope && chord_concerns(scope, &old->peer, peer)) slot = old;
     }
     if (slot == &node->suspects[node->suspect_next])
         node->suspect_next = (node->suspect_next + 1) % CHORD_SUSPECTS_MAX;
-    slot->node = peer->node;
-    slot->until_ms = node->now_ms + node->config.stabilise_ms;
+    *slot = (struct chord_suspect){.scope = scope,
+                                   .peer = *peer,
+                                   .until_ms = node->now_ms + node->config.stabilise_ms};
     for (unsigned i = 0; i < CHORD_FINGERS_MAX; i++) {
-        if (node->finger_known[i] && hf_id_equal(&node->fingers[i].node, &peer->node))
+        if (node->finger_known[i] && chord_concerns(scope, peer, &node->fingers[i]))
             node->finger_known[i] = false;
     }
 }
@@ -116,7 +120,7 @@ void table_suspect(struct chord_node *node, const struct chord_peer *peer)
 void table_trust(struct chord_node *node, const struct chord_peer *peer)
 {
     for (unsigned i = 0; i < CHORD_SUSPECTS_MAX; i++) {
-        if (hf_id_equal(&node->suspects[i].node, &peer->node))
+        if (chord_concerns(node->suspects[i].scope, &node->suspects[i].peer, peer))
             node->suspects[i].until_ms = 0;
     }
 }
@@ -125,7 +129,7 @@ bool table_is_suspect(const struct chord_node *node, const struct chord_peer *pe
 {
     for (unsigned i = 0; i < CHORD_SUSPECTS_MAX; i++) {
         if (node->suspects[i].until_ms > node->now_ms &&
-            hf_id_equal(&node->suspects[i].node, &peer->node))
+            chord_concerns(node->suspects[i].scope, &node->suspects[i].peer, peer))
             return true;
     }
     return false;

@@ -26,8 +26,10 @@ size_t table_order(const struct chord_node *node, const struct hf_id *key,
 const struct chord_peer *table_between(const struct chord_node *node,
                                        const struct hf_id *end);
 
-/* Remembers for a while that `peer` was silent, and drops it from the fingers. */
-void table_suspect(struct chord_node *node, const struct chord_peer *peer);
+/* Remembers for a while that `peer`, or all of its node, is no member to count on, and
+ * drops it from the fingers; trust takes that back for what has been heard from. */
+void table_suspect(struct chord_node *node, const struct chord_peer *peer,
+                   enum chord_scope scope);
 void table_trust(struct chord_node *node, const struct chord_peer *peer);
 bool table_is_suspect(const struct chord_node *node, const struct chord_peer *peer);
 

@@ -48,12 +48,13 @@ bool witness_heard(struct chord_node *node, const struct chord_message *message)
     return false;
 }
 
-void witness_unreachable(struct chord_node *node, const struct chord_peer *peer)
+void witness_unreachable(struct chord_node *node, const struct chord_peer *peer,
+                         enum chord_scope scope)
 {
     for (unsigned i = 0; i < CHORD_WITNESSES_MAX; i++) {
         struct chord_witness *witness = &node->witnesses[i];
 
-        if (witness->busy && hf_id_equal(&witness->subject.node, &peer->node))
+        if (witness->busy && chord_concerns(scope, peer, &witness->subject))
             tell(node, witness, false);
     }
 }

@@ -15,7 +15,8 @@ void witness_asked(struct chord_node *node, const struct chord_message *question
 /* A PONG or REFUSED that may be for one of them.  False: it is not. */
 bool witness_heard(struct chord_node *node, const struct chord_message *message);
 /* The link layer gave up `peer`, or it said that it stops. */
-void witness_unreachable(struct chord_node *node, const struct chord_peer *peer);
+void witness_unreachable(struct chord_node *node, const struct chord_peer *peer,
+                         enum chord_scope scope);
 void witness_tick(struct chord_node *node);
 uint64_t witness_deadline(const struct chord_node *node);
 

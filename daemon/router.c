@@ -200,7 +200,29 @@ static void step_all(struct router *router, struct chord_event *event)
         step(router, router->places[i], event);
 }
 
-/* To the position that it is addressed to; none of this node's any more: nobody hears. */
+/* A position that this node has left, or not taken yet, is no member: who asks it need not
+ * wait. */
+static void refuse(struct router *router, const struct hf_id *node,
+                   const struct chord_message *question)
+{
+    struct chord_message answer = {
+        .kind = CHORD_MESSAGE_REFUSED, .rpc = question->rpc, .to = question->from.position};
+    const struct chord_action action = {
+        .kind = CHORD_SEND, .peer = question->from, .message = &answer};
+
+    if (!hf_id_equal(&question->from.node, node) ||
+        (question->kind != CHORD_MESSAGE_GET_STATE &&
+         question->kind != CHORD_MESSAGE_PING && question->kind != CHORD_MESSAGE_NEXT_HOP))
+        return;
+    for (uint32_t i = 0; i < CHORD_POSITIONS_MAX; i++) {
+        answer.from = chord_peer_of(&router->config.self, i);
+        if (!hf_id_equal(&answer.from.position, &question->to)) continue;
+        send_message(router, &action);
+        return;
+    }
+}
+
+/* To the position that it is addressed to. */
 static void receive(struct router *router, const struct hf_id *node,
                     const struct chord_message *message)
 {
@@ -212,6 +234,7 @@ static void receive(struct router *router, const struct hf_id *node,
         step(router, router->places[i], &event);
         return;
     }
+    refuse(router, node, message);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)

@@ -7,7 +7,8 @@
 #include <math.h>
 
 #define JOINERS 20u /* one after another, in the settled ring */
-#define PAIRS   20000u
+#define PAIRS   5000u
+#define MEMBERS 50u
 #define HOLDERS 6u /* a fetch is from the nearest of them */
 #define FETCHES 4000u
 #define QUIET   1000000000u /* ms: nobody stabilises while fetches are measured */
@@ -28,8 +29,9 @@ struct vivaldi_run {
     struct draw draw;
     bool stopped;
     uint64_t gap_us, fetches;
-    double floor, settled, samples, joiner;
-    double fetch_ms[2]; /* fingers and holders by id alone; the nearest */
+    double floor, settled, samples; /* medians over all pairs */
+    double member, joiner;          /* means of single nodes' medians */
+    double fetch_ms[2];             /* fingers and holders by id alone; the nearest */
     bool near;
     struct statistics ms;
 };
@@ -97,6 +99,17 @@ static double median_error(struct world *world, size_t of)
     median = statistics_percentile(&errors, 50);
     statistics_done(&errors);
     return median;
+}
+
+/* A joiner is compared with single members, not with the median of all pairs: a node
+ * that is badly placed counts as one of either. */
+static double member_error(struct world *world)
+{
+    double sum = 0;
+
+    for (unsigned i = 0; i < MEMBERS; i++)
+        sum += median_error(world, world_random_live(world));
+    return sum / MEMBERS;
 }
 
 /* What would be left if everybody knew exactly where it is. */
@@ -193,6 +206,7 @@ static void settle(struct scenario_run *run, struct world *world, struct vivaldi
     state->floor = floor_error(world);
     state->settled = median_error(world, WORLD_NOBODY);
     state->samples = mean_samples(world);
+    state->member = member_error(world);
     for (size_t i = 0; i < world->count && world->broken == NULL; i++) {
         if (world_is_live(world, i)) continue;
         sum += join_one(world, state, i, scenario_number(run, "samples"));
@@ -226,7 +240,7 @@ static void print(struct scenario_run *run, const struct vivaldi_run *state, uin
     table_real(table, 1.3 * state->floor, 4);
     table_real(table, state->samples, 0);
     table_real(table, state->joiner, 4);
-    table_real(table, 1.1 * state->settled, 4);
+    table_real(table, 1.1 * state->member, 4);
     table_real(table, state->fetch_ms[0], 1);
     table_real(table, state->fetch_ms[1], 1);
     table_real(table, state->fetch_ms[0] / state->fetch_ms[1], 2);
@@ -242,9 +256,9 @@ static void judge(struct scenario_run *run, const struct world *world,
     else if (state->settled > 1.3 * state->floor)
         scenario_break(run, world->now_us, "settled median error %.4f, floor %.4f",
                        state->settled, state->floor);
-    else if (state->joiner > 1.1 * state->settled)
-        scenario_break(run, world->now_us, "a joiner's median error %.4f, settled %.4f",
-                       state->joiner, state->settled);
+    else if (state->joiner > 1.1 * state->member)
+        scenario_break(run, world->now_us, "a joiner's median error %.4f, a member's %.4f",
+                       state->joiner, state->member);
 }
 
 static enum hf_code run_vivaldi(struct scenario_run *run, struct hf_err *err)
@@ -275,10 +289,9 @@ const struct scenario scenario_vivaldi = {
     .summary = "how well coordinates tell distances, and what near fingers save",
     .promise =
         "The settled median error is at most 1.3 times what exact places would leave; a\n"
-        "joiner's, after 32 samples, at most 1.1 times the settled one.  Fetches (a "
-        "lookup\n"
-        "and a round trip to a holder) take the first finger of each interval and the\n"
-        "first holder, or the nearest of 16 and of 6 (published gain: 2).",
+        "joiner's, after 32 samples, at most 1.1 times a member's.  Fetches (a lookup and\n"
+        "a round trip to a holder) take the first finger of each interval and the first\n"
+        "holder, or the nearest of 16 and of 6 (published gain: 2).",
     .nodes = 600,
     .nodes_min = 100,
     .parameters = parameters,
