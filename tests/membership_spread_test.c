@@ -146,6 +146,25 @@ static void one_exchange_brings_a_sleeper_up_to_date(void **state)
     }
 }
 
+/* A member falls asleep before it could pass on its own news: it does so when it wakes. */
+static void news_outlast_a_sleep(void **state)
+{
+    struct gossip_world *ring = settled_ring(64);
+
+    (void)state;
+    gossip_numbers_announce(ring, 3);
+    gossip_world_sleep(ring, 3);
+    gossip_world_run(ring, SETTLED_US);
+    assert_int_equal(gossip_numbers_seq(ring, 0, 3), 1);
+    gossip_world_wake(ring, 3);
+    assert_true(ticks_until_agreed(ring, 2u * SPREAD_ROUND) <= 2u * SPREAD_ROUND);
+    assert_int_equal(gossip_numbers_seq(ring, 0, 3), 2);
+    gossip_world_run(ring, SETTLED_US);
+    gossip_numbers_announce(ring, 3);
+    assert_true(ticks_until_agreed(ring, STEP) <= STEP);
+    gossip_world_free(ring);
+}
+
 /* Two halves, with news on both sides, that see each other again. */
 static void halves_find_each_other(void **state)
 {
@@ -482,6 +501,7 @@ int main(void)
         cmocka_unit_test(real_rosters_do_the_same),
         cmocka_unit_test(losses_delay_news_by_rounds_only),
         cmocka_unit_test(one_exchange_brings_a_sleeper_up_to_date),
+        cmocka_unit_test(news_outlast_a_sleep),
         cmocka_unit_test(halves_find_each_other),
         cmocka_unit_test(halves_that_never_met_find_each_other),
         cmocka_unit_test(all_start_at_once),

@@ -140,8 +140,13 @@ static struct gossip_world *settled_world(const struct scenario_run *run, size_t
 
 static void print_spreading(struct table *table, const struct spreading *spreading)
 {
-    table_real(table, ms(spreading->us), 0);
-    table_real(table, rounds(spreading->us), 2);
+    if (spreading->us == UINT64_MAX) {
+        table_text(table, "-");
+        table_text(table, "-");
+    } else {
+        table_real(table, ms(spreading->us), 0);
+        table_real(table, rounds(spreading->us), 2);
+    }
     table_number(table, spreading->steps);
     table_real(table, spreading->messages, 1);
     table_real(table, spreading->facts, 1);
