@@ -10,8 +10,9 @@
 #include <string.h>
 
 const struct scenario *const scenarios[] = {
-    &scenario_lookup, &scenario_load,  &scenario_massacre, &scenario_churn,
-    &scenario_heal,   &scenario_chaos, &scenario_vivaldi,  NULL,
+    &scenario_lookup,  &scenario_load,   &scenario_massacre,
+    &scenario_churn,   &scenario_heal,   &scenario_chaos,
+    &scenario_vivaldi, &scenario_gossip, NULL,
 };
 
 const struct scenario *scenario_find(const char *name)

@@ -1,14 +1,15 @@
 #include "test.h"
 
 #include "membership/spread.h"
+#include "sim/gossip_numbers.h"
 #include "spread_ring.h"
 
 #include <stdio.h>
 #include <string.h>
 
 /* One step of telling: the news wait a moment, digest, digest, facts. */
-#define STEP    4u
-#define SETTLED (12u * SPREAD_ROUND)
+#define STEP       4u
+#define SETTLED_US (12u * SPREAD_ROUND_US)
 
 static const size_t sizes[] = {8, 64, 256, 1024};
 #define SIZES (sizeof sizes / sizeof sizes[0])
@@ -27,26 +28,31 @@ static uint64_t rounded_up(uint64_t ticks, uint64_t unit)
     return (ticks + unit - 1) / unit;
 }
 
-static struct spread_ring *settled_ring(size_t count, bool real)
+static struct gossip_world *settled(struct gossip_world *ring)
 {
-    struct spread_ring *ring = spread_ring_new(count, real, 7 + count);
-
-    spread_ring_run(ring, SETTLED);
-    assert_true(spread_ring_agrees(ring));
+    gossip_world_run(ring, SETTLED_US);
+    assert_true(gossip_world_agrees(ring));
     return ring;
 }
 
-static void report(const char *what, const struct spread_ring *ring, uint64_t rounds)
+static struct gossip_world *settled_ring(size_t count)
+{
+    return settled(spread_ring_new(count, 7 + count));
+}
+
+/* max + 1 when they do not. */
+static uint64_t ticks_until_agreed(struct gossip_world *ring, uint64_t max)
+{
+    const uint64_t us = gossip_world_until_agreed(ring, max * SPREAD_TICK_US);
+
+    return us == UINT64_MAX ? max + 1 : rounded_up(us, SPREAD_TICK_US);
+}
+
+static void report(const char *what, const struct gossip_world *ring, uint64_t rounds)
 {
     print_message("%s: %zu nodes: %llu rounds; %llu digests, %llu facts sent\n", what,
                   ring->count, (unsigned long long)rounds,
-                  (unsigned long long)ring->digests, (unsigned long long)ring->facts);
-}
-
-static void begin_count(struct spread_ring *ring)
-{
-    ring->digests = 0;
-    ring->facts = 0;
+                  (unsigned long long)ring->digests, (unsigned long long)ring->told);
 }
 
 /* ---- the whole ring ---- */
@@ -56,17 +62,17 @@ static void news_reach_all_at_once(void **state)
 {
     (void)state;
     for (size_t i = 0; i < SIZES; i++) {
-        struct spread_ring *ring = settled_ring(sizes[i], false);
+        struct gossip_world *ring = settled_ring(sizes[i]);
         const uint64_t max = (uint64_t)STEP * log2_of(sizes[i]);
         uint64_t ticks;
 
-        begin_count(ring);
-        spread_ring_announce(ring, 3, NULL);
-        ticks = spread_ring_until(ring, spread_ring_agrees, max);
+        gossip_world_count(ring);
+        gossip_numbers_announce(ring, 3);
+        ticks = ticks_until_agreed(ring, max);
         report("news, in steps of telling", ring, rounded_up(ticks, STEP));
         assert_true(ticks > 0 && ticks <= max);
-        assert_int_equal(spread_ring_seq(ring, 0, 3), 2);
-        spread_ring_free(ring);
+        assert_int_equal(gossip_numbers_seq(ring, 0, 3), 2);
+        gossip_world_free(ring);
     }
 }
 
@@ -77,17 +83,17 @@ static void real_rosters_do_the_same(void **state)
 
     (void)state;
     for (size_t i = 0; i < 2; i++) {
-        struct spread_ring *ring = settled_ring(few[i], true);
+        struct gossip_world *ring = settled(spread_ring_new_real(few[i], 7));
         const uint64_t max = (uint64_t)STEP * log2_of(few[i]);
         uint64_t ticks;
 
-        begin_count(ring);
-        spread_ring_announce(ring, 3, "elsewhere:2");
-        ticks = spread_ring_until(ring, spread_ring_agrees, max);
+        gossip_world_count(ring);
+        spread_ring_announce_real(ring, 3, "elsewhere:2");
+        ticks = ticks_until_agreed(ring, max);
         report("news on real rosters, in steps", ring, rounded_up(ticks, STEP));
         assert_true(ticks <= max);
-        assert_int_equal(spread_ring_seq(ring, 0, 3), 2);
-        spread_ring_free(ring);
+        assert_int_equal(spread_ring_member(ring, 0, 3)->announcement.seq, 2);
+        gossip_world_free(ring);
     }
 }
 
@@ -96,21 +102,21 @@ static void losses_delay_news_by_rounds_only(void **state)
 {
     (void)state;
     for (size_t i = 0; i < SIZES; i++) {
-        struct spread_ring *ring = settled_ring(sizes[i], false);
+        struct gossip_world *ring = settled_ring(sizes[i]);
         const uint64_t max = 2u * (uint64_t)SPREAD_ROUND * log2_of(sizes[i]);
         uint64_t ticks;
 
         for (size_t k = 0; k < ring->count / 5; k++)
-            spread_ring_sleep(ring, 5 * k);
-        ring->loss_percent = 25;
-        begin_count(ring);
+            gossip_world_sleep(ring, 5 * k);
+        ring->network.options.loss = 250;
+        gossip_world_count(ring);
         for (size_t k = 1; k <= 3; k++)
-            spread_ring_announce(ring, k, NULL);
-        ticks = spread_ring_until(ring, spread_ring_agrees, max);
+            gossip_numbers_announce(ring, k);
+        ticks = ticks_until_agreed(ring, max);
         report("news among losses", ring, rounded_up(ticks, SPREAD_ROUND));
         assert_true(ticks <= max);
-        assert_int_equal(spread_ring_seq(ring, ring->count - 1, 2), 2);
-        spread_ring_free(ring);
+        assert_int_equal(gossip_numbers_seq(ring, ring->count - 1, 2), 2);
+        gossip_world_free(ring);
     }
 }
 
@@ -119,25 +125,44 @@ static void one_exchange_brings_a_sleeper_up_to_date(void **state)
 {
     (void)state;
     for (size_t i = 0; i < SIZES; i++) {
-        struct spread_ring *ring = settled_ring(sizes[i], false);
+        struct gossip_world *ring = settled_ring(sizes[i]);
         const size_t sleeper = sizes[i] / 2;
         uint64_t ticks;
 
-        spread_ring_sleep(ring, sleeper);
+        gossip_world_sleep(ring, sleeper);
         for (size_t k = 0; k < ring->count; k += 2) {
-            if (k != sleeper) spread_ring_announce(ring, k, NULL);
+            if (k != sleeper) gossip_numbers_announce(ring, k);
         }
-        spread_ring_run(ring, SETTLED);
-        ring->tick += UINT64_C(3) * 24 * 3600 * 1000 / SPREAD_TICK_MS;
-        spread_ring_wake(ring, sleeper);
+        gossip_world_run(ring, SETTLED_US);
+        gossip_world_skip(ring, UINT64_C(3) * 24 * 3600 * 1000000);
+        gossip_world_wake(ring, sleeper);
         while (ring->nodes[sleeper].links == 0)
-            spread_ring_step(ring);
-        begin_count(ring);
-        ticks = spread_ring_until(ring, spread_ring_agrees, 2u * STEP);
+            gossip_world_run(ring, SPREAD_TICK_US);
+        gossip_world_count(ring);
+        ticks = ticks_until_agreed(ring, 2u * STEP);
         report("back after days, in steps", ring, rounded_up(ticks, STEP));
         assert_true(ticks <= STEP); /* up, digest, facts */
-        spread_ring_free(ring);
+        gossip_world_free(ring);
     }
+}
+
+/* A member falls asleep before it could pass on its own news: it does so when it wakes. */
+static void news_outlast_a_sleep(void **state)
+{
+    struct gossip_world *ring = settled_ring(64);
+
+    (void)state;
+    gossip_numbers_announce(ring, 3);
+    gossip_world_sleep(ring, 3);
+    gossip_world_run(ring, SETTLED_US);
+    assert_int_equal(gossip_numbers_seq(ring, 0, 3), 1);
+    gossip_world_wake(ring, 3);
+    assert_true(ticks_until_agreed(ring, 2u * SPREAD_ROUND) <= 2u * SPREAD_ROUND);
+    assert_int_equal(gossip_numbers_seq(ring, 0, 3), 2);
+    gossip_world_run(ring, SETTLED_US);
+    gossip_numbers_announce(ring, 3);
+    assert_true(ticks_until_agreed(ring, STEP) <= STEP);
+    gossip_world_free(ring);
 }
 
 /* Two halves, with news on both sides, that see each other again. */
@@ -145,52 +170,52 @@ static void halves_find_each_other(void **state)
 {
     (void)state;
     for (size_t i = 0; i < SIZES; i++) {
-        struct spread_ring *ring = settled_ring(sizes[i], false);
+        struct gossip_world *ring = settled_ring(sizes[i]);
         const uint64_t max = 2u * (uint64_t)SPREAD_ROUND * log2_of(sizes[i]);
         uint64_t ticks;
 
         for (size_t k = 0; k < ring->count; k++)
             ring->nodes[k].side = (unsigned)(k % 2);
-        spread_ring_cut(ring);
+        gossip_world_cut(ring);
         for (size_t k = 0; k < ring->count; k += 3)
-            spread_ring_announce(ring, k, NULL);
-        spread_ring_run(ring, SETTLED);
-        assert_false(spread_ring_agrees(ring));
+            gossip_numbers_announce(ring, k);
+        gossip_world_run(ring, SETTLED_US);
+        assert_false(gossip_world_agrees(ring));
         for (size_t k = 0; k < ring->count; k++)
             ring->nodes[k].side = 0;
-        begin_count(ring);
-        ticks = spread_ring_until(ring, spread_ring_agrees, max);
+        gossip_world_count(ring);
+        ticks = ticks_until_agreed(ring, max);
         report("halves that met again", ring, rounded_up(ticks, SPREAD_ROUND));
         assert_true(ticks <= max);
-        assert_int_equal(spread_ring_seq(ring, 1, 0), 2);
-        assert_int_equal(spread_ring_seq(ring, 0, 3), 2);
-        spread_ring_free(ring);
+        assert_int_equal(gossip_numbers_seq(ring, 1, 0), 2);
+        assert_int_equal(gossip_numbers_seq(ring, 0, 3), 2);
+        gossip_world_free(ring);
     }
 }
 
 /* Cut in two while all start: nobody has ever seen the other half, or lacks a link. */
 static void halves_that_never_met_find_each_other(void **state)
 {
-    struct spread_ring *ring = spread_ring_new(256, false, 5);
+    struct gossip_world *ring = spread_ring_new(256, 5);
     const uint64_t max = 2u * (uint64_t)SPREAD_ROUND * log2_of(ring->count);
     uint64_t ticks;
 
     (void)state;
     for (size_t k = 0; k < ring->count; k++)
         ring->nodes[k].side = (unsigned)(k % 2);
-    spread_ring_announce(ring, 0, NULL);
-    spread_ring_announce(ring, 1, NULL);
-    spread_ring_run(ring, 5u * SETTLED);
-    assert_false(spread_ring_agrees(ring));
+    gossip_numbers_announce(ring, 0);
+    gossip_numbers_announce(ring, 1);
+    gossip_world_run(ring, 5u * SETTLED_US);
+    assert_false(gossip_world_agrees(ring));
     for (size_t k = 0; k < ring->count; k++) {
         assert_true(ring->nodes[k].links >= SPREAD_LINKED_MAX); /* it has all it wants */
         ring->nodes[k].side = 0;
     }
-    begin_count(ring);
-    ticks = spread_ring_until(ring, spread_ring_agrees, max);
+    gossip_world_count(ring);
+    ticks = ticks_until_agreed(ring, max);
     report("halves that never met", ring, rounded_up(ticks, SPREAD_ROUND));
     assert_true(ticks <= max);
-    spread_ring_free(ring);
+    gossip_world_free(ring);
 }
 
 /* After a power cut each has its saved roster, no link, and something new to say. */
@@ -198,19 +223,19 @@ static void all_start_at_once(void **state)
 {
     (void)state;
     for (size_t i = 0; i < SIZES; i++) {
-        struct spread_ring *ring = settled_ring(sizes[i], false);
+        struct gossip_world *ring = settled_ring(sizes[i]);
         const uint64_t max = 2u * (uint64_t)SPREAD_ROUND * log2_of(sizes[i]);
         uint64_t ticks;
 
-        spread_ring_restart(ring);
-        begin_count(ring);
+        gossip_world_restart(ring);
+        gossip_world_count(ring);
         for (size_t k = 0; k < ring->count; k++)
-            spread_ring_announce(ring, k, NULL);
-        ticks = spread_ring_until(ring, spread_ring_agrees, max);
+            gossip_numbers_announce(ring, k);
+        ticks = ticks_until_agreed(ring, max);
         report("all restart", ring, rounded_up(ticks, SPREAD_ROUND));
         assert_true(ticks > 0 && ticks <= max);
-        assert_int_equal(spread_ring_seq(ring, 0, ring->count - 1), 2);
-        spread_ring_free(ring);
+        assert_int_equal(gossip_numbers_seq(ring, 0, ring->count - 1), 2);
+        gossip_world_free(ring);
     }
 }
 
@@ -220,73 +245,70 @@ static void links_are_bounded(void **state)
 {
     (void)state;
     for (size_t i = 0; i < SIZES; i++) {
-        struct spread_ring *ring = settled_ring(sizes[i], false);
+        struct gossip_world *ring = settled_ring(sizes[i]);
         const bool small = sizes[i] <= SPREAD_LINKED_MAX;
         const size_t least = small ? sizes[i] - 1 : SPREAD_LINKED_MAX;
         const size_t most = small ? least : 3u * SPREAD_LINKED_MAX;
 
-        spread_ring_run(ring, SETTLED);
+        gossip_world_run(ring, SETTLED_US);
         for (size_t k = 0; k < ring->count; k++) {
             assert_true(ring->nodes[k].links >= least);
             assert_true(ring->nodes[k].links <= most);
         }
-        spread_ring_free(ring);
+        gossip_world_free(ring);
     }
 }
 
 /* Once all know the same, nothing but a digest a round is said. */
 static void silence_costs_a_digest_a_round(void **state)
 {
-    struct spread_ring *ring = settled_ring(64, false);
+    struct gossip_world *ring = settled_ring(64);
 
     (void)state;
-    spread_ring_announce(ring, 0, NULL);
-    spread_ring_run(ring, SETTLED);
-    begin_count(ring);
-    spread_ring_run(ring, 100u * SPREAD_ROUND);
-    assert_int_equal(ring->facts, 0);
+    gossip_numbers_announce(ring, 0);
+    gossip_world_run(ring, SETTLED_US);
+    gossip_world_count(ring);
+    gossip_world_run(ring, 100u * SPREAD_ROUND_US);
+    assert_int_equal(ring->told, 0);
     assert_true(ring->digests <= ring->count * 110);
     assert_true(ring->digests >= ring->count * 90);
-    spread_ring_free(ring);
+    gossip_world_free(ring);
 }
 
 /* ---- addresses ---- */
 
-static const char *address_at(const struct spread_ring *ring, size_t at, size_t of)
+static const char *address_at(const struct gossip_world *ring, size_t at, size_t of)
 {
-    const struct roster_member *member =
-        roster_find(ring->nodes[at].roster, &ring->nodes[of].id);
-
-    return member->announcement.addresses[0];
+    return spread_ring_member(ring, at, of)->announcement.addresses[0];
 }
 
 /* A new address replaces the old one everywhere, is tried at once, and stays when somebody
  * who has slept comes with the old one. */
 static void a_new_address_wins_everywhere(void **state)
 {
-    struct spread_ring *ring = settled_ring(8, true);
+    struct gossip_world *ring = settled(spread_ring_new_real(8, 7));
 
     (void)state;
-    spread_ring_sleep(ring, 5);
+    gossip_world_sleep(ring, 5);
     for (size_t i = 0; i < ring->count; i++)
         ring->nodes[i].readdressed = 0;
-    spread_ring_announce(ring, 2, "moved:2");
-    assert_true(spread_ring_until(ring, spread_ring_agrees, 10 * STEP) <= 10 * STEP);
-    spread_ring_run(ring, 2);
+    spread_ring_announce_real(ring, 2, "moved:2");
+    assert_true(ticks_until_agreed(ring, 10 * STEP) <= 10 * STEP);
+    gossip_world_run(ring, 2 * SPREAD_TICK_US);
     for (size_t i = 0; i < ring->count; i++) {
         if (i == 5) continue;
         assert_string_equal(address_at(ring, i, 2), "moved:2");
         assert_int_equal(ring->nodes[i].readdressed, i != 2);
     }
     assert_string_equal(address_at(ring, 5, 2), "host:1");
-    spread_ring_wake(ring, 5);
-    spread_ring_run(ring, 5u * SPREAD_ROUND);
-    assert_true(spread_ring_agrees(ring));
+    gossip_world_wake(ring, 5);
+    gossip_world_run(ring, 5u * SPREAD_ROUND_US);
+    assert_true(gossip_world_agrees(ring));
     for (size_t i = 0; i < ring->count; i++) {
         assert_string_equal(address_at(ring, i, 2), "moved:2");
         assert_int_equal(ring->nodes[i].readdressed, i != 2);
     }
-    spread_ring_free(ring);
+    gossip_world_free(ring);
 }
 
 /* ---- one node ---- */
@@ -479,6 +501,7 @@ int main(void)
         cmocka_unit_test(real_rosters_do_the_same),
         cmocka_unit_test(losses_delay_news_by_rounds_only),
         cmocka_unit_test(one_exchange_brings_a_sleeper_up_to_date),
+        cmocka_unit_test(news_outlast_a_sleep),
         cmocka_unit_test(halves_find_each_other),
         cmocka_unit_test(halves_that_never_met_find_each_other),
         cmocka_unit_test(all_start_at_once),

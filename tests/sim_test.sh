@@ -39,6 +39,8 @@ small massacre --nodes 300 --set lookups=50 --set runs=2 --set kill=0.4
 small churn --nodes 100 --set minutes=3 --set lookups=200 --set rate=0.05
 small heal --seeds 1..2
 small chaos --seeds 1..4
+small gossip --nodes 64 --seeds 1..2
+small gossip --nodes 100 --seeds 1..2 --set loss=0.2 --set dead=0.2
 
 # Coordinates settle in rings of some hundred only, and a joiner's after more samples than the 32
 # that are promised.
@@ -67,6 +69,8 @@ awk -F '\t' 'NR > 1 { asked += $12; right += $14 } END { exit !(asked > 500 && r
 
 # A promise that cannot be kept: all well in no time.
 expect 1 "seed 1, at [0-9.]* s: no ideal ring" "$sim" chaos --seed 1 --set calm=0
+# News that take seconds from each to the next.
+expect 1 "news: 256 nodes: [0-9.]* rounds, promised 8.0" "$sim" gossip --nodes 256 --set delay=5000
 expect 2 "no scenario" "$sim"
 expect 2 "no such scenario: nothing" "$sim" nothing
 expect 2 "unknown argument --bogus" "$sim" load --bogus
