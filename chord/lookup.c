@@ -213,11 +213,23 @@ void lookup_start_join(struct chord_node *node, const struct chord_peer *contact
     lookup_ask(node, lookup, contact);
 }
 
+/* Fingers take a quarter of the places at most: the others are the caller's. */
+static bool finger_may_start(const struct chord_node *node)
+{
+    const uint32_t most = node->config.lookups < 8 ? 1 : node->config.lookups / 4;
+    uint32_t running = 0;
+
+    for (uint32_t i = 0; i < node->config.lookups; i++)
+        running += node->lookups[i].purpose == PURPOSE_FINGER;
+    return running < most;
+}
+
 void lookup_start_finger(struct chord_node *node, unsigned finger, const struct hf_id *key)
 {
-    struct chord_lookup *lookup =
-        lookup_new(node, PURPOSE_FINGER, key, CHORD_SUCCESSORS_MAX);
+    struct chord_lookup *lookup = NULL;
 
+    if (finger_may_start(node))
+        lookup = lookup_new(node, PURPOSE_FINGER, key, CHORD_SUCCESSORS_MAX);
     if (lookup == NULL) return;
     lookup->finger = finger;
     lookup_begin(node, lookup);

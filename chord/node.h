@@ -77,7 +77,8 @@ struct chord_config {
                                    are known are waited for by them (timing.h) */
     uint64_t lookup_timeout_ms; /* of a whole lookup, > 0 */
     uint32_t successors;        /* r: 2..CHORD_SUCCESSORS_MAX */
-    uint32_t lookups;           /* room for lookups under way: 2..CHORD_LOOKUPS_MAX */
+    uint32_t lookups;           /* room for lookups under way: 2..CHORD_LOOKUPS_MAX; a
+                                   quarter (at least one) may go to fingers */
     uint64_t seed;              /* of the node's own generator */
 };
 

@@ -271,7 +271,7 @@ static struct place *nearest(const struct router *router, const struct hf_id *ke
 
 static void start_waiting(struct router *router)
 {
-    while (router->running_count < CHORD_LOOKUPS_MAX) {
+    while (router->running_count < ROUTER_AT_ONCE) {
         struct lookup *lookup = take(&router->waiting, NULL);
         struct chord_event event = {.kind = CHORD_LOOKUP};
 

@@ -14,6 +14,7 @@
 struct router; /* opaque */
 
 #define ROUTER_LOOKUPS_MAX 512u /* waiting or under way; one more fails */
+#define ROUTER_AT_ONCE     (CHORD_LOOKUPS_MAX / 4 * 3) /* fingers have the other places */
 
 /* Of a network with round trips up to a second. */
 #define ROUTER_STABILISE_MS 2000u
