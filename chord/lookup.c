@@ -92,6 +92,8 @@ static void lookup_ask(struct chord_node *node, struct chord_lookup *lookup,
     struct chord_message *message;
 
     lookup->asked = *peer;
+    memcpy(&lookup->asked_marks[lookup->asked_count++ % CHORD_HOPS_MAX], peer->position.b,
+           sizeof lookup->asked_marks[0]);
     lookup->rpc = chord_random(node);
     lookup->sent_ms = node->now_ms;
     lookup->deadline_ms = node->now_ms + timing_timeout_ms(node, peer, 1);
@@ -108,6 +110,7 @@ static void lookup_ask(struct chord_node *node, struct chord_lookup *lookup,
 static void lookup_be_content(struct chord_node *node, struct chord_lookup *lookup)
 {
     lookup->content = true;
+    lookup->asked_count = 0; /* another question */
     lookup->alternate_count = table_closest(node, &lookup->key, true, lookup->alternates);
 }
 
@@ -279,26 +282,38 @@ static void lookup_finish(struct chord_node *node, struct chord_lookup *lookup,
     }
 }
 
+static bool was_asked(const struct chord_lookup *lookup, const struct chord_peer *peer)
+{
+    uint64_t mark;
+
+    memcpy(&mark, peer->position.b, sizeof mark);
+    for (unsigned i = 0; i < lookup->asked_count && i < CHORD_HOPS_MAX; i++) {
+        if (lookup->asked_marks[i] == mark) return true;
+    }
+    return false;
+}
+
 /* Takes those of the named peers that are strictly closer to the key than the one that
- * named them.  False: there is none, the hop is rejected. */
+ * named them, were not asked before, and are not suspected.  False: none is closer, the hop
+ * is rejected. */
 static bool lookup_take_closer(struct chord_node *node, struct chord_lookup *lookup,
                                const struct chord_message *message)
 {
     const struct chord_peer asked = lookup->asked;
-    bool taken = false;
+    bool closer = false;
 
     for (size_t i = 0; i < message->peer_count; i++) {
         const struct chord_peer *peer = &message->peers[i];
 
-        if (!chord_peer_valid(peer) || table_is_suspect(node, peer) ||
-            chord_peer_equal(peer, &node->self) ||
+        if (!chord_peer_valid(peer) || chord_peer_equal(peer, &node->self) ||
             !chord_between(&asked.position, &peer->position, &lookup->key))
             continue;
-        table_add_closer(node, &lookup->key, lookup->alternates, &lookup->alternate_count,
-                         CHORD_ALTERNATES_MAX, peer);
-        taken = true;
+        closer = true;
+        if (!was_asked(lookup, peer) && !table_is_suspect(node, peer))
+            table_add_closer(node, &lookup->key, lookup->alternates,
+                             &lookup->alternate_count, CHORD_ALTERNATES_MAX, peer);
     }
-    return taken;
+    return closer;
 }
 
 /* All that were asked have answered, or will not any more. */
