@@ -92,8 +92,6 @@ static void lookup_ask(struct chord_node *node, struct chord_lookup *lookup,
     struct chord_message *message;
 
     lookup->asked = *peer;
-    memcpy(&lookup->asked_marks[lookup->asked_count++ % CHORD_HOPS_MAX], peer->position.b,
-           sizeof lookup->asked_marks[0]);
     lookup->rpc = chord_random(node);
     lookup->sent_ms = node->now_ms;
     lookup->deadline_ms = node->now_ms + timing_timeout_ms(node, peer, 1);
@@ -110,7 +108,7 @@ static void lookup_ask(struct chord_node *node, struct chord_lookup *lookup,
 static void lookup_be_content(struct chord_node *node, struct chord_lookup *lookup)
 {
     lookup->content = true;
-    lookup->asked_count = 0; /* another question */
+    lookup->answered_count = 0; /* another question */
     lookup->alternate_count = table_closest(node, &lookup->key, true, lookup->alternates);
 }
 
@@ -282,20 +280,20 @@ static void lookup_finish(struct chord_node *node, struct chord_lookup *lookup,
     }
 }
 
-static bool was_asked(const struct chord_lookup *lookup, const struct chord_peer *peer)
+static bool has_answered(const struct chord_lookup *lookup, const struct chord_peer *peer)
 {
     uint64_t mark;
 
     memcpy(&mark, peer->position.b, sizeof mark);
-    for (unsigned i = 0; i < lookup->asked_count && i < CHORD_HOPS_MAX; i++) {
-        if (lookup->asked_marks[i] == mark) return true;
+    for (unsigned i = 0; i < lookup->answered_count && i < CHORD_HOPS_MAX; i++) {
+        if (lookup->answered[i] == mark) return true;
     }
     return false;
 }
 
 /* Takes those of the named peers that are strictly closer to the key than the one that
- * named them, were not asked before, and are not suspected.  False: none is closer, the hop
- * is rejected. */
+ * named them, have not answered before, and are not suspected.  False: none is closer, the
+ * hop is rejected. */
 static bool lookup_take_closer(struct chord_node *node, struct chord_lookup *lookup,
                                const struct chord_message *message)
 {
@@ -309,7 +307,7 @@ static bool lookup_take_closer(struct chord_node *node, struct chord_lookup *loo
             !chord_between(&asked.position, &peer->position, &lookup->key))
             continue;
         closer = true;
-        if (!was_asked(lookup, peer) && !table_is_suspect(node, peer))
+        if (!has_answered(lookup, peer) && !table_is_suspect(node, peer))
             table_add_closer(node, &lookup->key, lookup->alternates,
                              &lookup->alternate_count, CHORD_ALTERNATES_MAX, peer);
     }
@@ -358,6 +356,8 @@ bool lookup_answer(struct chord_node *node, const struct chord_message *message)
     }
     if (lookup == NULL) return false;
     timing_answered(node, &message->from, lookup->sent_ms);
+    memcpy(&lookup->answered[lookup->answered_count++ % CHORD_HOPS_MAX],
+           message->from.position.b, sizeof lookup->answered[0]);
     if (message->kind == CHORD_MESSAGE_REFUSED) {
         if (lookup->purpose == PURPOSE_JOIN) join_refused(node, &message->from);
         lookup_miss(node, lookup);

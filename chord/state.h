@@ -78,8 +78,8 @@ struct chord_lookup {
     bool confirm;  /* the peer asked is the one that the roster believes to have the key */
     bool content;  /* with fewer successors than wanted */
     struct chord_peer asked;
-    uint64_t asked_marks[CHORD_HOPS_MAX]; /* the beginnings of all positions asked so far */
-    unsigned asked_count;
+    uint64_t answered[CHORD_HOPS_MAX]; /* the beginnings of all positions that have */
+    unsigned answered_count;
     uint64_t rpc;
     uint64_t sent_ms, deadline_ms; /* of this attempt */
     uint64_t expires_ms;           /* of the lookup */

@@ -236,7 +236,7 @@ static void adversary(uint64_t seed)
             last = victim;
             break;
         }
-        chord_ring_run(ring, 420 + chord_ring_random(ring, 400));
+        chord_ring_run(ring, 1100 + chord_ring_random(ring, 400)); /* witness included */
         for (size_t i = 0; i < count; i++) {
             if (!ring->members[i].alive && chord_ring_random(ring, 2) == 0)
                 chord_ring_join(ring, i, random_live(ring));
