@@ -99,6 +99,9 @@ void loop_free(struct loop *loop)
         free(posted);
     }
     if (loop->wake != NULL) event_free(loop->wake);
+    /* libevent frees a connection only in the turn after bufferevent_free, when something
+     * of it was still to be reported. */
+    if (loop->base != NULL) (void)event_base_loop(loop->base, EVLOOP_NONBLOCK);
     if (loop->base != NULL) event_base_free(loop->base);
     if (loop->wake_fd >= 0) (void)close(loop->wake_fd);
     (void)pthread_mutex_destroy(&loop->mutex);
