@@ -732,12 +732,13 @@ static void a_bad_block_costs_files_not_wrong_bytes(void **state)
     (void)snprintf(out, sizeof out, "%s/out", f->dir);
     f->errors = 0;
     assert_int_equal(restore_to(f, "latest", out, &counts, &err), HF_OK);
-    assert_int_equal(counts.damaged, 1);
-    assert_int_equal(f->errors, 1);
-    for (int i = 0, there = 0; i < 8; i++) {
-        (void)snprintf(name, sizeof name, "%s/f%d", out, i);
+    /* A frame, at most 1 MiB, may hold the end of one file and the beginning of another. */
+    assert_in_range(counts.damaged, 1, 2);
+    assert_int_equal(f->errors, counts.damaged);
+    for (size_t i = 0, there = 0; i < 8; i++) {
+        (void)snprintf(name, sizeof name, "%s/f%zu", out, i);
         there += access(name, F_OK) == 0;
-        if (i == 7) assert_int_equal(there, 7);
+        if (i == 7) assert_int_equal(there, 8 - counts.damaged);
     }
 }
 
