@@ -177,7 +177,7 @@ static void invariant_survives_churn(void **state)
     static const uint32_t lengths[] = {2, 3, 4, 8};
 
     (void)state;
-    for (uint64_t seed = 1; seed <= 60; seed++) {
+    for (uint64_t seed = 1; seed <= 120; seed++) {
         const uint32_t r = lengths[seed % 4];
         const bool lossy = seed % 3 != 0;
         const struct ring_options options = {
@@ -584,6 +584,51 @@ static void hop_that_is_not_closer_is_not_asked(void **state)
     chord_ring_free(ring);
 }
 
+/* Hops that name one another: each is asked once, or a lookup would go round in circles. */
+static void nobody_is_asked_twice(void **state)
+{
+    const struct ring_options options = {.seed = 31, .successors = 4, .delay_max_ms = 20};
+    size_t order[RING_NODES_MAX];
+    struct chord_ring *ring = founded(&options, 40, order);
+    struct chord_event event = {.kind = CHORD_LOOKUP, .tag = 6, .wanted = 1};
+    unsigned asked[40] = {0};
+    const struct chord_action *hop;
+    struct chord_message answer;
+    struct chord_peer peer;
+
+    (void)state;
+    for (size_t i = 5; i < 40; i++) {
+        chord_ring_join(ring, order[i], order[0]);
+        chord_ring_run(ring, 500);
+    }
+    chord_ring_run(ring, 2 * QUIET_MS);
+    assert_ideal(ring);
+    event.key = ring->members[30].peer.position;
+    event.now_ms = ring->now_ms;
+    chord_step(ring->members[0].node, &event, &ring->out);
+    for (hop = hop_sent(&ring->out); hop != NULL; hop = hop_sent(&ring->out)) {
+        peer = hop->peer;
+        for (size_t i = 0; i < 40; i++) {
+            if (chord_peer_equal(&ring->members[i].peer, &peer))
+                assert_int_equal(++asked[i], 1);
+        }
+        memset(&answer, 0, sizeof answer);
+        answer.kind = CHORD_MESSAGE_NEXT;
+        answer.rpc = hop->message->rpc;
+        answer.from = peer;
+        answer.to = ring->members[0].peer.position;
+        for (size_t i = 26; i < 30; i++)
+            answer.peers[answer.peer_count++] = ring->members[i].peer;
+        event.kind = CHORD_MESSAGE;
+        event.message = &answer;
+        event.peer = &peer;
+        chord_step(ring->members[0].node, &event, &ring->out);
+    }
+    for (size_t i = 26; i < 30; i++)
+        assert_int_equal(asked[i], 1);
+    chord_ring_free(ring);
+}
+
 /* A message in another's name, or for somebody else, changes nothing. */
 static void messages_in_anothers_name_are_ignored(void **state)
 {
@@ -760,6 +805,7 @@ int main(void)
         cmocka_unit_test(news_goes_back_through_all_lists),
         cmocka_unit_test(lying_hop_is_rejected),
         cmocka_unit_test(hop_that_is_not_closer_is_not_asked),
+        cmocka_unit_test(nobody_is_asked_twice),
         cmocka_unit_test(messages_in_anothers_name_are_ignored),
         cmocka_unit_test(suspended_node_joins_again),
         cmocka_unit_test(ring_that_slept_as_a_whole_wakes),
