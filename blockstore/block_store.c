@@ -2,7 +2,7 @@
 
 bool block_size_valid(size_t size)
 {
-    return size >= BLOCK_SIZE_MIN && size <= BLOCK_SIZE_MAX && (size & (size - 1)) == 0;
+    return size > 0 && size <= BLOCK_SIZE_MAX && size % BLOCK_SIZE_MIN == 0;
 }
 
 void block_store_begin(struct block_store *store, uint64_t seq)

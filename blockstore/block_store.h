@@ -27,7 +27,7 @@ struct block_owner {
     const struct hf_signer *signer; /* borrowed; outlives the store */
 };
 
-/* True for a size class: a power of two from BLOCK_SIZE_MIN to BLOCK_SIZE_MAX. */
+/* True for a size class: a multiple of BLOCK_SIZE_MIN up to BLOCK_SIZE_MAX. */
 bool block_size_valid(size_t size);
 
 /* Names the run that the puts from now on belong to: the seq of the head that is being

@@ -103,11 +103,6 @@ void bench_free(struct bench *bench)
     free(bench);
 }
 
-struct framer *bench_framer(struct bench *bench)
-{
-    return bench->framer;
-}
-
 enum hf_code bench_note(struct bench *bench, struct hf_err *err)
 {
     size_t count = bench->seen_count;
@@ -169,9 +164,9 @@ static void look_up(struct batch *b, struct bench *bench)
     if (index == NULL) return;
     index_find_many(index, bench->ids, b->chunk_count, bench->hits);
     for (size_t i = 0; i < b->chunk_count; i++) {
-        const struct chunk_ref *ref = &bench->hits[i].refs[0];
+        const struct chunk_ref *ref = &bench->hits[i].ref;
 
-        if (bench->hits[i].found && bench->hits[i].parts == 1)
+        if (bench->hits[i].found)
             index_frame_shift(index, &ref->frame, -(int64_t)ref->size);
     }
 }
@@ -238,10 +233,8 @@ static bool sort_chunks(struct batch *b, struct bench *bench, struct batch_total
             hit->found ? NULL : packed_table_find(table, FRAME_DATA, &chunk->id);
 
         if (hit->found || other != NULL) totals->chunks_known++;
-        if (hit->found && hit->parts > 1)
-            ok = pending_chunk_settle_parts(chunk, hit->refs, hit->parts);
-        else if (hit->found)
-            pending_chunk_settle_known(chunk, &hit->refs[0]);
+        if (hit->found)
+            pending_chunk_settle_known(chunk, &hit->ref);
         else if (other != NULL)
             pending_chunk_settle_same(chunk, other);
         else

@@ -55,7 +55,6 @@ struct batch_target {
 
 struct bench *bench_new(const struct batch_target *target); /* NULL: out of memory */
 void bench_free(struct bench *bench);                       /* NULL is allowed */
-struct framer *bench_framer(struct bench *bench);
 
 struct batch_totals {
     uint64_t chunks_new, chunks_known;

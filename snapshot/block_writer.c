@@ -158,11 +158,7 @@ static void store_block(void *arg)
 
 size_t block_size_class(size_t used)
 {
-    size_t size = BLOCK_SIZE_MIN;
-
-    while (size < used)
-        size *= 2;
-    return size;
+    return (used + BLOCK_SIZE_MIN - 1) / BLOCK_SIZE_MIN * BLOCK_SIZE_MIN;
 }
 
 void block_writer_submit(struct block_writer *w, struct packed_block *block, size_t size)

@@ -315,10 +315,8 @@ static enum hf_code write_items(struct build_dir *dir, struct hf_err *err)
 
     while (rc == HF_OK) {
         size_t n = tree_group(dir->items, kept(dir), dir->closed);
-        bool ready = n > 0;
 
-        if (ready) rc = tree_items_settle(packer, dir->items, n, &ready, err);
-        if (rc != HF_OK || !ready) break;
+        if (n == 0 || !tree_items_ready(packer, dir->items, n)) break;
         rc = tree_write_group(packer, dir->items, n, &dir->chunks, err);
         if (rc == HF_OK) drop_items(dir, n);
     }

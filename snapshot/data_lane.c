@@ -2,7 +2,6 @@
 
 #include "base/pool.h"
 #include "snapshot/batch.h"
-#include "snapshot/tail_blocks.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -23,7 +22,7 @@ struct data_lane {
     pthread_cond_t idle;   /* a batch came back */
     struct batch *batches[BATCHES_MAX];
     size_t batch_count, batch_max, batches_out; /* idle, allowed, with reader and workers */
-    struct bench *benches[WORKERS_MAX + 1];     /* idle; one is the reader's, at the end */
+    struct bench *benches[WORKERS_MAX];         /* idle */
     size_t bench_count;
     struct batch_totals totals;
 };
@@ -189,25 +188,6 @@ enum hf_code data_lane_cut(struct data_lane *lane, size_t n, bool seen, struct p
     return HF_OK;
 }
 
-/* Stores what is in open blocks, and notes what was cut in two for it. */
-static enum hf_code finish(struct data_lane *lane, const struct divider *divider,
-                           struct hf_err *err)
-{
-    struct block_writer *writer = lane->target.writer;
-    struct packed_block *open[OPEN_BLOCKS_MAX];
-    struct tail_divided divided = {.count = 0};
-    size_t count = open_blocks_take(&lane->open, open);
-    enum hf_code rc = tail_blocks_submit(writer, divider, open, count, &divided);
-
-    if (rc == HF_OK) rc = block_writer_wait(writer);
-    if (rc != HF_OK)
-        *err = block_writer_failure(writer);
-    else if (lane->target.index != NULL)
-        rc = tail_divided_note(&divided, lane->target.index, err);
-    tail_divided_drop(&divided, writer);
-    return rc;
-}
-
 /* No worker is at work: all benches are idle. */
 static enum hf_code note_seen(struct data_lane *lane, struct hf_err *err)
 {
@@ -220,29 +200,13 @@ static enum hf_code note_seen(struct data_lane *lane, struct hf_err *err)
 
 enum hf_code data_lane_finish(struct data_lane *lane)
 {
-    struct divider divider = {.frame_kdf = lane->target.keys->frame_kdf,
-                              .level = lane->target.level,
-                              .table = lane->target.table,
-                              .sealed = malloc(FRAME_SEALED_MAX),
-                              .plain = malloc(FRAME_PLAIN_MAX)};
-    struct bench *bench;
     struct hf_err err;
 
     hand_over(lane);
     hf_pool_wait(lane->pool);
-    bench = take_bench(lane);
-    if (bench != NULL && divider.sealed != NULL && divider.plain != NULL) {
-        divider.framer = bench_framer(bench);
-        if (finish(lane, &divider, &err) != HF_OK)
-            (void)block_writer_fail(lane->target.writer, &err);
-    } else {
-        (void)block_writer_no_memory(lane->target.writer);
-    }
-    if (bench != NULL) give_bench(lane, bench);
-    if (failed(lane) == HF_OK && note_seen(lane, &err) != HF_OK)
+    if (failed(lane) == HF_OK) open_blocks_submit(&lane->open);
+    if (block_writer_wait(lane->target.writer) == HF_OK && note_seen(lane, &err) != HF_OK)
         (void)block_writer_fail(lane->target.writer, &err);
-    free(divider.sealed);
-    free(divider.plain);
     return failed(lane);
 }
 

@@ -37,7 +37,7 @@ struct index {
 };
 
 struct value {
-    uint8_t bytes[INDEX_PARTS_MAX * REFERENCE_ENCODED_MAX + CHECK_SIZE];
+    uint8_t bytes[REFERENCE_ENCODED_MAX + CHECK_SIZE];
     size_t size;
 };
 
@@ -61,7 +61,6 @@ static void checksum(const struct hf_id *chunk, const uint8_t *bytes, size_t n,
     memcpy(out, sum.b, CHECK_SIZE);
 }
 
-/* One reference, which then is the chunk's, or several: of the parts it is stored as. */
 static bool decode(const struct hf_id *chunk, const MDB_val *v, struct index_hit *hit)
 {
     const uint8_t *bytes = v->mv_data;
@@ -69,15 +68,12 @@ static bool decode(const struct hf_id *chunk, const MDB_val *v, struct index_hit
     struct hf_reader r;
 
     hit->found = false;
-    hit->parts = 0;
     if (v->mv_size < CHECK_SIZE) return false;
     checksum(chunk, bytes, v->mv_size - CHECK_SIZE, want);
     if (memcmp(want, bytes + v->mv_size - CHECK_SIZE, CHECK_SIZE) != 0) return false;
     r = hf_reader_init(bytes, v->mv_size - CHECK_SIZE);
-    while (hf_reader_left(&r) > 0 && hf_reader_ok(&r) && hit->parts < INDEX_PARTS_MAX)
-        chunk_ref_get(&r, &hit->refs[hit->parts++], NULL);
-    hit->found = hf_reader_done(&r) && hit->parts > 0 &&
-                 (hit->parts > 1 || hf_id_equal(&hit->refs[0].id, chunk));
+    chunk_ref_get(&r, &hit->ref, NULL);
+    hit->found = hf_reader_done(&r) && hf_id_equal(&hit->ref.id, chunk);
     return hit->found;
 }
 
@@ -244,7 +240,7 @@ static void find(struct index *index, MDB_txn *txn, struct hf_id id, struct inde
 
     hit->found = mdb_get(txn, index->chunks, &key, &value) == 0 &&
                  decode(&id, &value, hit) &&
-                 !index_frames_sparse(&index->frames, &hit->refs[0].frame);
+                 !index_frames_sparse(&index->frames, &hit->ref.frame);
     index_map_looked(&index->map, 1);
 }
 
@@ -293,21 +289,19 @@ bool index_find(struct index *index, const struct hf_id *chunk, struct chunk_ref
     struct index_hit hit = {.found = false};
 
     index_find_many(index, chunk, 1, &hit);
-    if (!hit.found || hit.parts > 1) return false;
-    *ref = hit.refs[0];
-    return true;
+    if (hit.found) *ref = hit.ref;
+    return hit.found;
 }
 
-static int put_row(struct index *index, MDB_txn *txn, struct hf_id chunk,
-                   const struct chunk_ref *refs, size_t count)
+static int put_row(struct index *index, MDB_txn *txn, const struct chunk_ref *ref)
 {
     struct value v;
-    struct hf_writer w = hf_writer_init(v.bytes, INDEX_PARTS_MAX * REFERENCE_ENCODED_MAX);
+    struct hf_writer w = hf_writer_init(v.bytes, REFERENCE_ENCODED_MAX);
+    struct hf_id chunk = ref->id;
     MDB_val key = {sizeof chunk.b, chunk.b};
     MDB_val value;
 
-    for (size_t i = 0; i < count; i++)
-        chunk_ref_put(&w, &refs[i], false);
+    chunk_ref_put(&w, ref, false);
     v.size = hf_writer_size(&w);
     checksum(&chunk, v.bytes, v.size, v.bytes + v.size);
     value = (MDB_val){v.size + CHECK_SIZE, v.bytes};
@@ -343,7 +337,7 @@ static int put_all(struct index *index, MDB_txn *txn, struct chunk_ref *refs, si
     if (rc == 0) rc = index_frames_add(&index->frames, txn, refs, count);
     if (count > 1) qsort(refs, count, sizeof *refs, compare_refs);
     for (size_t i = 0; rc == 0 && i < count; i++) {
-        rc = put_row(index, txn, refs[i].id, &refs[i], 1);
+        rc = put_row(index, txn, &refs[i]);
         index_map_looked(&index->map, 1);
     }
     return rc;
@@ -427,23 +421,6 @@ enum hf_code index_add_quick(struct index *index, const struct index_quick *rows
     return fail(err, rc, "add");
 }
 
-enum hf_code index_add_parts(struct index *index, const struct hf_id *chunk,
-                             const struct chunk_ref *parts, size_t count,
-                             struct hf_err *err)
-{
-    MDB_txn *txn;
-    int rc = mdb_txn_begin(index->env, NULL, 0, &txn);
-
-    if (rc != 0) return fail(err, rc, "begin");
-    rc = put_row(index, txn, *chunk, parts, count);
-    if (rc == 0) {
-        rc = mdb_txn_commit(txn);
-        return rc == 0 ? HF_OK : fail(err, rc, "commit");
-    }
-    mdb_txn_abort(txn);
-    return fail(err, rc, "add");
-}
-
 enum hf_code index_complete(struct index *index, struct hf_err *err)
 {
     MDB_val key = {sizeof key_complete - 1, key_complete};
@@ -485,14 +462,6 @@ static enum hf_code ask(struct index *index, struct block_store *store,
     return rc;
 }
 
-static bool refers_to_lost(const struct index *index, const struct index_hit *hit)
-{
-    for (size_t i = 0; i < hit->parts; i++) {
-        if (index_block_lost(index, &hit->refs[i].frame.block)) return true;
-    }
-    return false;
-}
-
 /* Takes every row out of `table` whose block is lost. */
 static int remove_lost(struct index *index, MDB_txn *txn, MDB_dbi table, bool of_chunks)
 {
@@ -509,7 +478,8 @@ static int remove_lost(struct index *index, MDB_txn *txn, MDB_dbi table, bool of
 
         if (key.mv_size != sizeof id.b) continue;
         memcpy(id.b, key.mv_data, sizeof id.b);
-        gone = of_chunks ? !decode(&id, &value, &hit) || refers_to_lost(index, &hit)
+        gone = of_chunks ? !decode(&id, &value, &hit) ||
+                               index_block_lost(index, &hit.ref.frame.block)
                          : index_block_lost(index, &id);
         if (gone) rc = mdb_cursor_del(cursor, 0);
         if (rc != 0) break;

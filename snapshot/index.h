@@ -15,8 +15,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define INDEX_PARTS_MAX 4u
-
 struct index; /* opaque */
 
 /* Opens dir/index-<vault>, making what is missing.  An index that cannot be read, or that
@@ -31,16 +29,14 @@ void index_close(struct index *index);
 /* Says, durably, that it holds all that there is.  HF_NO_SPACE, HF_IO. */
 HF_MUST_CHECK enum hf_code index_complete(struct index *index, struct hf_err *err);
 
-/* True, and *ref, when the chunk is stored as one.  Any thread. */
+/* True, and *ref, when the chunk is stored.  Any thread. */
 bool index_find(struct index *index, const struct hf_id *chunk, struct chunk_ref *ref);
 
 /* The same for many at once: hits[i] is about ids[i], and left alone if found already.  Any
  * thread. */
 struct index_hit {
     bool found;
-    size_t
-        parts; /* more than one: stored as so many chunks, one after the other (divide.h) */
-    struct chunk_ref refs[INDEX_PARTS_MAX];
+    struct chunk_ref ref;
 };
 void index_find_many(struct index *index, const struct hf_id *ids, size_t count,
                      struct index_hit *hits);
@@ -62,12 +58,6 @@ HF_MUST_CHECK enum hf_code index_add_quick(struct index *index,
  * are cheaper); sorts refs.  Any thread.  HF_NO_SPACE, HF_IO. */
 HF_MUST_CHECK enum hf_code index_add(struct index *index, struct chunk_ref *refs,
                                      size_t count, struct hf_err *err);
-
-/* Notes that a chunk is stored as `count` others (2..INDEX_PARTS_MAX).  Any thread.
- * HF_NO_SPACE, HF_IO. */
-HF_MUST_CHECK enum hf_code index_add_parts(struct index *index, const struct hf_id *chunk,
-                                           const struct chunk_ref *parts, size_t count,
-                                           struct hf_err *err);
 
 /* True for a frame of which the last snapshot refers to less than a fifth: what is still
  * wanted of it is to be stored anew, and is not found by index_find.  Any thread. */

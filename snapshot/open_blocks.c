@@ -77,15 +77,11 @@ void open_blocks_written(struct open_blocks *open, struct packed_block *block)
     if (last) block_writer_submit(open->writer, block, BLOCK_SIZE_MAX);
 }
 
-size_t open_blocks_take(struct open_blocks *open,
-                        struct packed_block *blocks[static OPEN_BLOCKS_MAX])
+void open_blocks_submit(struct open_blocks *open)
 {
-    size_t count;
+    while (open->count > 0) {
+        struct packed_block *block = open->blocks[--open->count];
 
-    (void)pthread_mutex_lock(&open->mutex);
-    count = open->count;
-    memcpy(blocks, open->blocks, sizeof open->blocks);
-    open->count = 0;
-    (void)pthread_mutex_unlock(&open->mutex);
-    return count;
+        block_writer_submit(open->writer, block, block_size_class(block->used));
+    }
 }

@@ -31,8 +31,7 @@ struct packed_block *open_blocks_reserve(struct open_blocks *open,
                                          struct packed_frame *frame, uint8_t **out);
 void open_blocks_written(struct open_blocks *open, struct packed_block *block);
 
-/* Hands all open blocks over, when nobody is writing: how many. */
-size_t open_blocks_take(struct open_blocks *open,
-                        struct packed_block *blocks[static OPEN_BLOCKS_MAX]);
+/* Submits all open blocks, which then may be small; nobody may be writing. */
+void open_blocks_submit(struct open_blocks *open);
 
 #endif

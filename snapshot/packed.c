@@ -114,51 +114,6 @@ void pending_chunk_settle_new(struct pending_chunk *chunk, struct packed_frame *
     settle_in(chunk, frame, offset);
 }
 
-/* A chunk made of these others, NULL: out of memory. */
-static struct pending_chunk *chunk_of(const struct chunk_ref *refs, size_t count)
-{
-    struct pending_chunk *chunk;
-    size_t size = 0;
-
-    for (size_t i = 0; i < count; i++)
-        size += refs[i].size;
-    chunk = pending_chunk_new(size);
-    if (chunk == NULL) return NULL;
-    if (count == 1) {
-        chunk->id = refs[0].id;
-        pending_chunk_settle_known(chunk, &refs[0]);
-    } else if (!pending_chunk_settle_parts(chunk, refs, count)) {
-        pending_chunk_unref(chunk);
-        return NULL;
-    }
-    return chunk;
-}
-
-/* As if it stood in a frame that was divided within it. */
-bool pending_chunk_settle_parts(struct pending_chunk *chunk, const struct chunk_ref *refs,
-                                size_t count)
-{
-    struct packed_frame *frame = packed_frame_new(FRAME_DATA);
-    struct frame_division *division = calloc(1, sizeof *division);
-
-    if (frame == NULL || division == NULL) {
-        packed_frame_unref(frame);
-        free(division);
-        return false;
-    }
-    frame->division = division;
-    division->at = refs[0].size;
-    division->halves[0] = chunk_of(refs, 1);
-    division->halves[1] = chunk_of(refs + 1, count - 1);
-    if (division->halves[0] == NULL || division->halves[1] == NULL) {
-        packed_frame_unref(frame);
-        return false;
-    }
-    settle_in(chunk, frame, 0);
-    packed_frame_unref(frame); /* the chunk holds it */
-    return true;
-}
-
 /* ---- frames ---- */
 
 struct packed_frame *packed_frame_new(enum frame_role role)
@@ -173,19 +128,9 @@ struct packed_frame *packed_frame_new(enum frame_role role)
     return frame;
 }
 
-static void division_free(struct frame_division *division)
-{
-    for (size_t i = 0; division != NULL && i < 2; i++) {
-        packed_frame_unref(division->parts[i]);
-        pending_chunk_unref(division->halves[i]);
-    }
-    free(division);
-}
-
 void packed_frame_unref(struct packed_frame *frame)
 {
     if (frame == NULL || atomic_fetch_sub(&frame->references, 1) != 1) return;
-    division_free(frame->division);
     free(frame);
 }
 
@@ -238,63 +183,17 @@ void packed_done(struct packed *packed)
     packed->pending = NULL;
 }
 
-/* The frame that holds the chunk now, and where; NULL: none, it was divided. */
-static const struct packed_frame *locate(const struct pending_chunk *chunk,
-                                         const struct frame_division **across,
-                                         uint32_t *offset)
-{
-    const struct packed_frame *frame = chunk->frame;
-
-    *offset = chunk->offset;
-    while (frame->division != NULL) {
-        *across = frame->division;
-        if (*offset + chunk->size <= frame->division->at) {
-            frame = frame->division->parts[0];
-        } else if (*offset >= frame->division->at) {
-            *offset -= frame->division->at;
-            frame = frame->division->parts[1];
-        } else {
-            return NULL;
-        }
-    }
-    return frame;
-}
-
-static bool settled(const struct pending_chunk *chunk)
-{
-    return atomic_load_explicit(&chunk->settled, memory_order_acquire);
-}
-
-bool packed_halves(const struct packed *packed, struct packed out[static 2])
-{
-    const struct frame_division *across = NULL;
-    const struct pending_chunk *chunk = packed->pending;
-    uint32_t offset;
-
-    if (chunk == NULL || !settled(chunk) || chunk->frame == NULL ||
-        locate(chunk, &across, &offset) != NULL)
-        return false;
-    for (size_t i = 0; i < 2; i++) {
-        (void)atomic_fetch_add(&across->halves[i]->references, 1);
-        out[i] = packed_of(across->halves[i]);
-    }
-    return true;
-}
-
 bool packed_complete(struct packed *packed)
 {
-    const struct frame_division *across = NULL;
     const struct pending_chunk *chunk = packed->pending;
-    const struct packed_frame *frame = NULL;
+    const struct packed_frame *frame;
 
     if (chunk == NULL) return true;
-    if (!settled(chunk)) return false;
+    if (!atomic_load_explicit(&chunk->settled, memory_order_acquire)) return false;
+    frame = chunk->frame;
+    if (frame != NULL && !atomic_load_explicit(&frame->stored, memory_order_acquire))
+        return false;
     packed->ref.offset = chunk->offset;
-    if (chunk->frame != NULL) {
-        frame = locate(chunk, &across, &packed->ref.offset);
-        if (frame == NULL || !atomic_load_explicit(&frame->stored, memory_order_acquire))
-            return false;
-    }
     packed->ref.id = chunk->id;
     if (frame == NULL) {
         packed->ref.frame = chunk->known;

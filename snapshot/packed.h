@@ -49,18 +49,6 @@ struct packed_frame {
 
     atomic_bool stored; /* then all above stays as it is, and: */
     struct hf_id block_id;
-
-    struct frame_division *division; /* NULL: it is whole; of the handles' thread */
-};
-
-/* A frame may be taken apart before it is stored, so that the last blocks of a run can be
- * filled (divide.h).  Chunks that were found to be in it are then in one of its parts; the
- * one that lies across has become two. */
-struct frame_division {
-    uint32_t at;                   /* in its plaintext */
-    struct packed_frame *parts[2]; /* NULL both: only the halves count */
-    struct pending_chunk
-        *halves[2]; /* of the chunk that lies across; NULL both: none does */
 };
 
 /* A chunk that was given to the packer. */
@@ -93,10 +81,6 @@ void pending_chunk_settle_known(struct pending_chunk *chunk, const struct chunk_
 /* It is the same as another, that has a frame. */
 void pending_chunk_settle_same(struct pending_chunk *chunk,
                                const struct pending_chunk *other);
-/* It is `count` chunks (2 or more) one after the other, at these places.  False: out of
- * memory. */
-bool pending_chunk_settle_parts(struct pending_chunk *chunk, const struct chunk_ref *refs,
-                                size_t count);
 /* It is the next chunk of a frame, which holds a reference to it. */
 void pending_chunk_settle_new(struct pending_chunk *chunk, struct packed_frame *frame,
                               size_t offset);
@@ -115,10 +99,6 @@ struct packed packed_of(struct pending_chunk *chunk);
 struct packed packed_known(const struct chunk_ref *ref);
 struct packed packed_copy(const struct packed *packed);
 void packed_done(struct packed *packed);
-
-/* True when the chunk was divided, so that no single reference will name it: out[0] and
- * out[1], which are the caller's, stand for its two parts, which may be divided in turn. */
-bool packed_halves(const struct packed *packed, struct packed out[static 2]);
 
 /* Completes the reference once the chunk's block is stored; false: it is not. */
 bool packed_complete(struct packed *packed);

@@ -102,38 +102,12 @@ static void encode_node(void *arg, struct packer *packer, struct hf_writer *w)
     }
 }
 
-/* A chunk that was divided becomes two children. */
-static bool expand(struct stream_level *level, size_t at)
-{
-    struct packed halves[2];
-    struct stream_child *grown;
-
-    if (!packed_halves(&level->children[at].packed, halves)) return true;
-    grown =
-        hf_grow_array(level->children, &level->capacity, level->count + 1, sizeof *grown);
-    if (grown == NULL) {
-        packed_done(&halves[0]);
-        packed_done(&halves[1]);
-        return false; /* not ready, and will not be: the run ends for want of memory */
-    }
-    level->children = grown;
-    packed_done(&grown[at].packed);
-    memmove(grown + at + 1, grown + at, (level->count - at) * sizeof *grown);
-    level->count++;
-    for (size_t i = 0; i < 2; i++)
-        grown[at + i] = (struct stream_child){halves[i].ref.size, halves[i]};
-    return true;
-}
-
 /* True when all children are ready to be referred to. */
 static bool level_ready(struct stream_writer *writer, struct stream_level *level)
 {
-    while (level->ready < level->count) {
-        if (!expand(level, level->ready) ||
-            !packed_ready(writer->packer, &level->children[level->ready].packed))
-            break;
+    while (level->ready < level->count &&
+           packed_ready(writer->packer, &level->children[level->ready].packed))
         level->ready++;
-    }
     return level->ready == level->count;
 }
 

@@ -73,10 +73,8 @@ struct tree_item {
  * them (and with `last`, when nothing comes after them, 0 only for none). */
 size_t tree_group(const struct tree_item *items, size_t count, bool last);
 
-/* *ready: every stream among the items is there and can be referred to.  A stream of one
- * chunk that was divided is given its node. */
-HF_MUST_CHECK enum hf_code tree_items_settle(struct packer *packer, struct tree_item *items,
-                                             size_t count, bool *ready, struct hf_err *err);
+/* True when every stream among the items is there and can be referred to. */
+bool tree_items_ready(struct packer *packer, struct tree_item *items, size_t count);
 
 /* Writes a group of items, all ready, as the next chunk of the directory's stream. */
 HF_MUST_CHECK enum hf_code tree_write_group(struct packer *packer, struct tree_item *items,

@@ -14,51 +14,17 @@ int tree_name_compare(struct span a, struct span b)
     return a.size < b.size ? -1 : a.size > b.size ? 1 : 0;
 }
 
-/* A stream of one chunk that was divided becomes one of two, under a node. */
-static enum hf_code settle_divided(struct packer *packer, struct tree_item *item,
-                                   bool *ready, struct hf_err *err)
+bool tree_items_ready(struct packer *packer, struct tree_item *items, size_t count)
 {
-    struct packed halves[2];
-    struct stream_writer writer;
-    struct stream_packed stream;
-    enum hf_code rc = HF_OK;
-
-    *ready = true;
-    if (item->stream.depth > 0 || !packed_halves(&item->stream.chunk, halves)) return HF_OK;
-    stream_writer_init(&writer, packer);
-    for (size_t i = 0; i < 2; i++) {
-        if (rc == HF_OK)
-            rc = stream_writer_add(&writer, halves[i].ref.size, &halves[i], err);
-        else
-            packed_done(&halves[i]);
-    }
-    *ready = rc == HF_OK && stream_writer_ready(&writer);
-    if (*ready) rc = stream_writer_finish(&writer, &stream, err);
-    if (*ready && rc == HF_OK) {
-        stream_packed_done(&item->stream);
-        item->stream = stream;
-    }
-    stream_writer_done(&writer);
-    return rc;
-}
-
-enum hf_code tree_items_settle(struct packer *packer, struct tree_item *items, size_t count,
-                               bool *ready, struct hf_err *err)
-{
-    *ready = false;
     for (size_t i = 0; i < count; i++) {
         struct tree_item *item = &items[i];
-        bool settled = true;
-        enum hf_code rc = HF_OK;
 
-        if (item->waiting) return HF_OK;
-        if (!item->has_stream || item->stream.size == 0) continue;
-        rc = settle_divided(packer, item, &settled, err);
-        if (rc != HF_OK || !settled) return rc;
-        if (!packed_ready(packer, &item->stream.chunk)) return HF_OK;
+        if (item->waiting) return false;
+        if (item->has_stream && item->stream.size > 0 &&
+            !packed_ready(packer, &item->stream.chunk))
+            return false;
     }
-    *ready = true;
-    return HF_OK;
+    return true;
 }
 
 static void put_span(struct hf_writer *w, int64_t key, struct span s)

@@ -551,30 +551,6 @@ static void a_small_night_stores_little_more_than_its_data(void **state)
     small_night(f, 3001, 200); /* many in one frame */
 }
 
-static void a_chunk_that_was_cut_in_two_is_found_again(void **state)
-{
-    struct fixture *f = *state;
-    struct backup_result result;
-    char from[700];
-    char to[700];
-
-    for (size_t i = 0; i < 3; i++) {
-        (void)snprintf(from, sizeof from, "%s/file%zu", f->source, i);
-        tree_write_file(from, 4001 + 2 * i, 700000 + i * 1000);
-    }
-    backup_ok(f, &result);
-    backup_result_done(&result);
-    for (size_t i = 0; i < 3; i++) {
-        (void)snprintf(from, sizeof from, "%s/file%zu", f->source, i);
-        (void)snprintf(to, sizeof to, "%s/moved%zu", f->source, i);
-        assert_int_equal(rename(from, to), 0);
-    }
-    backup_ok(f, &result);
-    assert_int_equal(result.stored.bytes_stored, BLOCK_SIZE_MIN); /* trees */
-    backup_result_done(&result);
-    expect_restored(f, "latest", f->source);
-}
-
 #define HAR_FILES 1500u
 
 static void har_write(struct fixture *f, size_t i, uint64_t day)
@@ -795,8 +771,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_large_file_that_changes_every_day_comes_back,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(old_frames_that_are_mostly_dead_are_left, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(a_chunk_that_was_cut_in_two_is_found_again, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_moved_file_costs_no_data, setup, teardown),
         cmocka_unit_test_setup_teardown(a_small_night_stores_little_more_than_its_data,

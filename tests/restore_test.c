@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #define BIG   9500000u /* several parts */
-#define WHOLE 250000u  /* fills a block of 256 KiB, so that nothing is divided */
+#define WHOLE 250000u
 
 struct fixture {
     struct tree_build b;

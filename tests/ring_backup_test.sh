@@ -63,9 +63,9 @@ for root, _, files in os.walk(sys.argv[1]):
         p = os.path.join(root, f)
         if not f.endswith(".log"):
             continue
-        with open(p, "r+b") as s:  # a byte in every 64 KiB: some in each fragment
+        with open(p, "r+b") as s:  # a byte in every 16 KiB: some in each fragment
             size = s.seek(0, 2)
-            for at in range(32768, size, 65536):
+            for at in range(8192, size, 16384):
                 s.seek(at); b = s.read(1); s.seek(at); s.write(bytes([b[0] ^ 0x40]))
 PY
 }

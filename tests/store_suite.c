@@ -22,8 +22,9 @@ static void only_size_classes_are_taken(struct block_store *store, uint8_t *data
                             1,
                             BLOCK_SIZE_MIN - 1,
                             BLOCK_SIZE_MIN + 1,
-                            3 * BLOCK_SIZE_MIN,
-                            BLOCK_SIZE_MAX - 1};
+                            3 * BLOCK_SIZE_MIN - 1,
+                            BLOCK_SIZE_MAX - 1,
+                            BLOCK_SIZE_MAX + BLOCK_SIZE_MIN};
     struct hf_id id;
     struct hf_err err;
 
@@ -54,12 +55,15 @@ static void ranges_read_back(struct block_store *store, const struct hf_id *id,
     free(buf);
 }
 
-static void every_size_class_reads_back(struct block_store *store, uint8_t *data)
+static void size_classes_read_back(struct block_store *store, uint8_t *data)
 {
+    static const unsigned multiples[] = {1, 2, 3, 4, 5, 7, 8, 13, 16, 31, 33, 48, 63, 64};
     struct hf_id leaves[HF_LEAVES_MAX], want, id, again;
     struct hf_err err;
 
-    for (size_t size = BLOCK_SIZE_MIN; size <= BLOCK_SIZE_MAX; size *= 2) {
+    for (size_t i = 0; i < sizeof multiples / sizeof multiples[0]; i++) {
+        size_t size = multiples[i] * BLOCK_SIZE_MIN;
+
         pattern_fill(data, size, size);
         hf_tree_root(leaves, hf_leaf_hashes(data, size, leaves), &want);
         assert_int_equal(block_store_put(store, data, size, &id, &err), HF_OK);
@@ -225,7 +229,7 @@ void store_suite_run(struct block_store *store, const struct block_owner *owner)
     assert_non_null(data);
     block_store_begin(store, 1);
     only_size_classes_are_taken(store, data);
-    every_size_class_reads_back(store, data);
+    size_classes_read_back(store, data);
     what_is_not_there_is_not_found(store, data);
     the_highest_record_is_kept(store, owner);
     threads_put_and_get_at_once(store, data);

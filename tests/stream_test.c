@@ -1,4 +1,4 @@
-/* stream.h, tree.h, tail.h through the packer: many chunks, several levels, huge
+/* stream.h, tree.h through the packer: many chunks, several levels, huge
  * directories. */
 #include "test.h"
 #include "tree_build.h"
@@ -6,7 +6,6 @@
 #include "blockstore/memory_store.h"
 #include "snapshot/packer.h"
 #include "snapshot/stream.h"
-#include "snapshot/tail.h"
 #include "snapshot/tree.h"
 
 #include <stdio.h>
@@ -243,40 +242,41 @@ static void a_name_that_is_a_path_is_refused(void **state)
     }
 }
 
-static void tails_are_the_cheapest_that_fit(void **state)
+struct bytes {
+    const uint8_t *at;
+    size_t n;
+};
+
+static void encode_bytes(void *arg, struct packer *packer, struct hf_writer *w)
 {
-    unsigned char where[64];
-    unsigned char trial[64];
-    const uint32_t one[] = {100};
-    const uint32_t two[] = {2000000, 100000}; /* 2 MiB and 128 KiB rather than 4 MiB */
-    const uint32_t full[] = {1048576, 1048576, 1048576, 1000000};
-    struct tail t = tail_choose(one, 1, where, trial);
+    const struct bytes *bytes = arg;
 
-    assert_true(t.count == 1 && t.sizes[0] == BLOCK_SIZE_MIN);
-    t = tail_choose(two, 2, where, trial);
-    assert_true(t.count == 2 && t.total == 2097152 + 131072);
-    assert_true(where[0] != where[1]);
-    t = tail_choose(full, 4, where, trial);
-    assert_true(t.count == 1 && t.total == BLOCK_SIZE_MAX);
-    for (uint64_t seed = 1; seed < 200;
-         seed++) { /* always fits, never more than one block would take */
-        uint32_t sizes[16];
-        size_t used[TAIL_BLOCKS_MAX] = {0};
-        uint64_t s = seed;
-        size_t n = 1 + (size_t)(test_random(&s) % 15);
+    (void)packer;
+    hf_put_bytes(w, bytes->at, bytes->n);
+}
 
-        for (size_t i = 0; i < n; i++)
-            sizes[i] = (uint32_t)(262144 - 10000 * i);
-        t = tail_choose(sizes, n, where, trial);
-        for (size_t i = 0; i < n; i++) {
-            assert_true(where[i] < t.count);
-            used[where[i]] += sizes[i];
-        }
-        for (size_t i = 0; i < t.count; i++)
-            assert_true(used[i] <= t.sizes[i] && block_size_valid(t.sizes[i]));
-        assert_true(t.total <= BLOCK_SIZE_MAX);
+/* Trees of 2.1 MiB that do not compress store at most 5 % more. */
+static void a_night_of_trees_stores_little_more_than_them(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t chunk[7000];
+    uint64_t seed = 1;
+    size_t total = 0;
+    struct hf_err err;
+
+    while (total < 2202009) {
+        struct packed packed;
+
+        test_random_bytes(&seed, chunk, sizeof chunk);
+        assert_int_equal(packer_add_tree(f->packer, FRAME_TREE, encode_bytes,
+                                         &(struct bytes){chunk, sizeof chunk}, &packed,
+                                         &err),
+                         HF_OK);
+        packed_done(&packed);
+        total += sizeof chunk;
     }
-    (void)state;
+    assert_int_equal(packer_finish_tree(f->packer, &err), HF_OK);
+    assert_in_range(packer_totals(f->packer).bytes_stored, total, total * 105 / 100);
 }
 
 int main(void)
@@ -288,7 +288,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(huge_directories_come_back_in_order, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_name_that_is_a_path_is_refused, setup, teardown),
-        cmocka_unit_test(tails_are_the_cheapest_that_fit),
+        cmocka_unit_test_setup_teardown(a_night_of_trees_stores_little_more_than_them,
+                                        setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

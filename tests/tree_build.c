@@ -111,11 +111,8 @@ void tree_build_stored(struct tree_build *b, struct tree_item *items, size_t cou
 {
     struct hf_err err;
 
-    bool ready;
-
     assert_int_equal(packer_finish_data(b->packer, &err), HF_OK);
-    assert_int_equal(tree_items_settle(b->packer, items, count, &ready, &err), HF_OK);
-    assert_true(ready);
+    assert_true(tree_items_ready(b->packer, items, count));
 }
 
 struct tree_item tree_build_small(const char *name, const char *text)
@@ -145,10 +142,8 @@ struct stream_packed tree_build_write(struct packer *packer, struct tree_item *i
     stream_writer_init(&chunks, packer);
     for (size_t at = 0; at < count;) {
         size_t n = tree_group(items + at, count - at, true);
-        bool ready;
 
-        assert_int_equal(tree_items_settle(packer, items + at, n, &ready, &err), HF_OK);
-        assert_true(ready);
+        assert_true(tree_items_ready(packer, items + at, n));
         assert_int_equal(tree_write_group(packer, items + at, n, &chunks, &err), HF_OK);
         at += n;
     }
