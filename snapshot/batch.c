@@ -2,6 +2,7 @@
 
 #include "base/hash.h"
 #include "snapshot/frame.h"
+#include "snapshot/incompressible.h"
 #include "snapshot/quick_hash.h"
 
 #include <stdlib.h>
@@ -173,6 +174,17 @@ static void look_up(struct batch *b, struct bench *bench)
 
 /* ---- sort into frames ---- */
 
+static void sample(struct batch *b, const struct bench *bench)
+{
+    for (size_t i = 0; i < b->chunk_count; i++) {
+        struct batch_chunk *chunk = &b->chunks[i];
+
+        chunk->incompressible =
+            !bench->hits[i].found &&
+            looks_incompressible(b->bytes + chunk->at, chunk->pending->size);
+    }
+}
+
 static struct batch_frame *begin_frame(struct bench *bench, size_t chunk)
 {
     struct batch_frame *frame = &bench->frames[bench->frame_count];
@@ -184,15 +196,24 @@ static struct batch_frame *begin_frame(struct bench *bench, size_t chunk)
     return frame;
 }
 
-/* The frame for the next new chunk; *shared is the one that chunks are added to. */
+/* The frames that chunks are added to, one for each kind. */
+struct shared {
+    size_t at[2]; /* SIZE_MAX: none yet */
+};
+
+/* The frame for the next new chunk.  What does not shrink gains nothing from company, and
+ * small frames fill a block better. */
 static struct batch_frame *frame_for(struct batch *b, struct bench *bench, size_t chunk,
-                                     size_t *shared)
+                                     struct shared *frames)
 {
+    bool raw = b->chunks[chunk].incompressible;
+    size_t most = raw ? FRAME_SHARED_RAW_SIZE : FRAME_SHARED_SIZE;
     size_t n = b->chunks[chunk].pending->size;
+    size_t *shared = &frames->at[raw ? 1 : 0];
     struct batch_frame *frame =
         *shared < bench->frame_count ? &bench->frames[*shared] : NULL;
 
-    if (frame == NULL || frame->size + n > FRAME_SHARED_SIZE ||
+    if (frame == NULL || frame->size + n > most ||
         frame->frame->chunk_count == FRAME_CHUNKS_MAX) {
         *shared = bench->frame_count;
         return begin_frame(bench, chunk);
@@ -202,7 +223,7 @@ static struct batch_frame *frame_for(struct batch *b, struct bench *bench, size_
     return frame;
 }
 
-static bool add_new(struct batch *b, struct bench *bench, size_t i, size_t *shared,
+static bool add_new(struct batch *b, struct bench *bench, size_t i, struct shared *shared,
                     struct batch_totals *totals)
 {
     struct pending_chunk *chunk = b->chunks[i].pending;
@@ -221,7 +242,7 @@ static bool add_new(struct batch *b, struct bench *bench, size_t i, size_t *shar
 static bool sort_chunks(struct batch *b, struct bench *bench, struct batch_totals *totals)
 {
     struct packed_table *table = bench->target.table;
-    size_t shared = SIZE_MAX;
+    struct shared shared = {{SIZE_MAX, SIZE_MAX}};
     bool ok = true;
 
     bench->frame_count = 0;
@@ -306,6 +327,7 @@ enum hf_code batch_pack(struct batch *b, struct bench *bench, struct batch_total
 
     if (rc != HF_OK) return rc;
     look_up(b, bench);
+    sample(b, bench);
     if (!sort_chunks(b, bench, totals))
         rc = hf_fail(err, HF_NO_MEMORY, "backup: out of memory");
     for (size_t i = 0; rc == HF_OK && i < bench->frame_count; i++) {

@@ -23,6 +23,7 @@ struct batch_chunk {
     uint32_t at;                   /* in the batch */
     uint32_t next;                 /* the next of its frame, counted from 1; 0: none */
     bool seen;                     /* it may have been read before */
+    bool incompressible;           /* or so it looks */
 };
 
 struct batch {

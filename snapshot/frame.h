@@ -33,7 +33,6 @@ struct frame_input {
     const uint8_t *plain; /* plain_size bytes: the chunks one after another */
     size_t plain_size;    /* 1..FRAME_PLAIN_MAX */
     const struct hf_id *chunk_ids;
-    const uint32_t *chunk_sizes;
     size_t chunk_count;
 };
 

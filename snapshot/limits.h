@@ -6,11 +6,12 @@
 #define CHUNK_SIZE_MEAN 262144u
 #define CHUNK_SIZE_MAX  1048576u
 
-#define FRAME_SHARED_SIZE 1048576u /* chunks share a frame up to this */
-#define FRAME_TREE_SIZE   262144u /* tree chunks: less, for who looks at one directory */
-#define FRAME_PLAIN_MAX   CHUNK_SIZE_MAX
-#define FRAME_CHUNKS_MAX  1024u
-#define FRAME_SEALED_MAX  (FRAME_PLAIN_MAX + 64u) /* header, tag; never larger than raw */
+#define FRAME_SHARED_SIZE     1048576u /* chunks share a frame up to this */
+#define FRAME_SHARED_RAW_SIZE 262144u  /* those that do not shrink */
+#define FRAME_TREE_SIZE       262144u /* tree chunks: less, for who looks at one directory */
+#define FRAME_PLAIN_MAX       CHUNK_SIZE_MAX
+#define FRAME_CHUNKS_MAX      1024u
+#define FRAME_SEALED_MAX      (FRAME_PLAIN_MAX + 64u) /* header, tag; never larger than raw */
 
 #define STREAM_FANOUT_MAX 2048u /* children of a node: about 250 KiB of references */
 #define STREAM_FANOUT_MIN 256u  /* below this no content-defined cut */

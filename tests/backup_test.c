@@ -551,6 +551,25 @@ static void a_small_night_stores_little_more_than_its_data(void **state)
     small_night(f, 3001, 200); /* many in one frame */
 }
 
+/* Photos, say: their frames are small, so that little of a block is left over. */
+static void what_does_not_shrink_fills_its_blocks(void **state)
+{
+    const uint64_t size = 1700000;
+    const size_t files = 30;
+    struct fixture *f = *state;
+    struct backup_result result;
+    char name[700];
+
+    for (size_t i = 0; i < files; i++) {
+        (void)snprintf(name, sizeof name, "%s/photo%zu", f->source, i);
+        tree_write_file(name, 5001 + 2 * i, size);
+    }
+    backup_ok(f, &result);
+    assert_in_range(result.stored.bytes_stored, files * size, files * size * 102 / 100);
+    backup_result_done(&result);
+    expect_restored(f, "latest", f->source);
+}
+
 #define HAR_FILES 1500u
 
 static void har_write(struct fixture *f, size_t i, uint64_t day)
@@ -770,6 +789,8 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_large_file_that_changes_every_day_comes_back,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(what_does_not_shrink_fills_its_blocks, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(old_frames_that_are_mostly_dead_are_left, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_moved_file_costs_no_data, setup, teardown),

@@ -166,7 +166,6 @@ static void frames_open_only_as_sealed(void **state)
                                  .plain = plain,
                                  .plain_size = chunk,
                                  .chunk_ids = &id,
-                                 .chunk_sizes = &chunk,
                                  .chunk_count = 1};
         uint8_t key[32];
         uint8_t key_again[32];

@@ -41,12 +41,10 @@ static bool seal(enum frame_role role, const uint8_t *data, size_t size,
 {
     static const uint8_t kdf[32] = {1};
     static struct framer *framer;
-    uint32_t chunk_size = (uint32_t)size;
     struct frame_input in = {.role = role,
                              .plain = data,
                              .plain_size = size,
                              .chunk_ids = &ref->id,
-                             .chunk_sizes = &chunk_size,
                              .chunk_count = 1};
     struct hf_err err;
     size_t n;
@@ -57,7 +55,7 @@ static bool seal(enum frame_role role, const uint8_t *data, size_t size,
     if (frame_seal(framer, kdf, &in, block, &n, ref->frame.key, &err) != HF_OK)
         return false;
     ref->frame.size = (uint32_t)n;
-    ref->size = chunk_size;
+    ref->size = (uint32_t)size;
     return true;
 }
 
