@@ -11,6 +11,8 @@
 
 #include <stddef.h>
 
+#define HF_LEAF_SIZE 16384u /* bytes */
+
 struct hash_leaf {
     const void *bytes;
     size_t size;        /* at most HF_LEAF_SIZE goes to the lanes */

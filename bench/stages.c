@@ -5,6 +5,7 @@
 #include "base/aead.h"
 #include "base/hash.h"
 #include "base/random.h"
+#include "base/tree_hash.h"
 #include "erasure/code.h"
 #include "erasure/manifest.h"
 #include "snapshot/chunker.h"

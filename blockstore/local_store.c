@@ -1,7 +1,7 @@
 #include "blockstore/local_store.h"
 
-#include "base/hash.h"
 #include "base/record.h"
+#include "base/tree_hash.h"
 #include "blockstore/segment_log.h"
 
 #include <inttypes.h>

@@ -1,6 +1,8 @@
 #include "blockstore/log_entry.h"
 
 #include "base/cbor.h"
+#include "base/hash.h"
+#include "base/tree_hash.h"
 #include "base/types.h"
 
 #include <assert.h>

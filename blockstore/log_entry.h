@@ -16,7 +16,6 @@
 #ifndef HOLDFAST_BLOCKSTORE_LOG_ENTRY_H
 #define HOLDFAST_BLOCKSTORE_LOG_ENTRY_H
 
-#include "base/hash.h"
 #include "base/id.h"
 
 #include <stdbool.h>

@@ -1,6 +1,7 @@
 #include "blockstore/log_identity.h"
 
 #include "base/cbor.h"
+#include "base/hash.h"
 #include "base/types.h"
 
 #define STORE_VERSION  1u

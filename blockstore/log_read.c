@@ -1,5 +1,6 @@
 #include "blockstore/log_read.h"
 
+#include "base/tree_hash.h"
 #include "blockstore/log_scan.h"
 #include "blockstore/log_writer.h"
 

@@ -1,5 +1,7 @@
 #include "blockstore/log_scan.h"
 
+#include "base/tree_hash.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>

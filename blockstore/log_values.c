@@ -1,6 +1,7 @@
 #include "blockstore/log_values.h"
 
 #include "base/cbor.h"
+#include "base/hash.h"
 
 #include <assert.h>
 #include <string.h>

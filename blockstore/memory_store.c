@@ -1,8 +1,8 @@
 #include "blockstore/memory_store.h"
 
 #include "base/alloc.h"
-#include "base/hash.h"
 #include "base/record.h"
+#include "base/tree_hash.h"
 
 #include <pthread.h>
 #include <stdlib.h>

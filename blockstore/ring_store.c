@@ -1,7 +1,7 @@
 #include "blockstore/ring_store.h"
 
 #include "base/clock.h"
-#include "base/hash.h"
+#include "base/tree_hash.h"
 #include "blockstore/local_client.h"
 #include "erasure/code.h"
 #include "erasure/manifest.h"

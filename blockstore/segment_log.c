@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/tree_hash.h"
 #include "blockstore/log_directory.h"
 #include "blockstore/log_map.h"
 #include "blockstore/log_read.h"

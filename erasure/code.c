@@ -1,6 +1,7 @@
 #include "erasure/code.h"
 
 #include "base/alloc.h"
+#include "base/tree_hash.h"
 
 #include <erasurecode.h>
 #include <stdbool.h>

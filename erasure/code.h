@@ -19,7 +19,6 @@
 #define HOLDFAST_ERASURE_CODE_H
 
 #include "base/err.h"
-#include "base/hash.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,5 +1,6 @@
 #include "erasure/manifest.h"
 
+#include "base/tree_hash.h"
 #include "base/types.h"
 
 #include <string.h>

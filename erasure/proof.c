@@ -1,5 +1,7 @@
 #include "erasure/proof.h"
 
+#include "base/tree_hash.h"
+
 #include <assert.h>
 #include <string.h>
 

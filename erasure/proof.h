@@ -8,7 +8,7 @@
 #ifndef HOLDFAST_ERASURE_PROOF_H
 #define HOLDFAST_ERASURE_PROOF_H
 
-#include "base/hash.h"
+#include "base/id.h"
 
 #include <stdbool.h>
 #include <stddef.h>

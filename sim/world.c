@@ -1,7 +1,6 @@
 #include "sim/world.h"
 
 #include "base/alloc.h"
-#include "base/hash.h"
 #include "chord/state.h" /* which lookup a question belongs to */
 #include "sim/judge.h"
 #include "sim/parcel.h"

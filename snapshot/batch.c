@@ -1,6 +1,6 @@
 #include "snapshot/batch.h"
 
-#include "base/hash.h"
+#include "base/tree_hash.h"
 #include "snapshot/frame.h"
 #include "snapshot/incompressible.h"
 #include "snapshot/quick_hash.h"

@@ -1,7 +1,7 @@
 #include "snapshot/fetch.h"
 
 #include "base/alloc.h"
-#include "base/hash.h"
+#include "base/tree_hash.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

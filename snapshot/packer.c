@@ -2,7 +2,7 @@
  */
 #include "snapshot/packer.h"
 
-#include "base/hash.h"
+#include "base/tree_hash.h"
 #include "snapshot/block_writer.h"
 #include "snapshot/data_lane.h"
 

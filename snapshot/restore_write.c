@@ -1,6 +1,6 @@
 #include "snapshot/restore_write.h"
 
-#include "base/hash.h"
+#include "base/tree_hash.h"
 #include "snapshot/limits.h"
 
 #include <errno.h>

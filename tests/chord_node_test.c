@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "base/hash.h"
 #include "chord/circle.h"
 #include "chord_ring.h"
 

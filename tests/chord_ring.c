@@ -1,4 +1,5 @@
 #include "chord_ring.h"
+#include "base/hash.h"
 
 #include "chord/circle.h"
 #include "chord/message.h"

@@ -6,6 +6,7 @@
 #include "base/random.h"
 #include "base/record.h"
 #include "base/secret.h"
+#include "base/tree_hash.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,6 +4,8 @@
 #include "base/log.h"
 #include "test.h"
 
+#include "base/tree_hash.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,7 @@
 #include "dht_net.h"
+#include "base/hash.h"
 
+#include "base/tree_hash.h"
 #include "dht/lists.h"
 
 #include <stdio.h>

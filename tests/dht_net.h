@@ -5,6 +5,7 @@
 #ifndef HOLDFAST_TESTS_DHT_NET_H
 #define HOLDFAST_TESTS_DHT_NET_H
 
+#include "base/hash.h"
 #include "dht/node.h"
 #include "test.h"
 

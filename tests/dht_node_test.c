@@ -1,4 +1,5 @@
 /* dht/node.h as a whole: bad networks, determinism, and peers that talk nonsense. */
+#include "base/hash.h"
 #include "dht_net.h"
 
 #include "dht/lists.h"

@@ -1,6 +1,7 @@
 /* erasure/code.h on a machine without libisal2: the library's own answer, given here. */
 #include "test.h"
 
+#include "base/tree_hash.h"
 #include "erasure/code.h"
 
 #include <erasurecode.h>

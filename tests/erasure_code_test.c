@@ -1,6 +1,7 @@
 /* erasure/code.h: every pattern of losses, the code by its definition, abuse. */
 #include "test.h"
 
+#include "base/tree_hash.h"
 #include "erasure/code.h"
 
 #include <pthread.h>

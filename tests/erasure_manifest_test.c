@@ -1,6 +1,7 @@
 /* erasure/manifest.h: what it says of a block, and what it refuses. */
 #include "test.h"
 
+#include "base/tree_hash.h"
 #include "erasure/manifest.h"
 #include "erasure_vector.h"
 

@@ -1,6 +1,7 @@
 /* erasure/proof.h against the definition of RFC 6962, 2.1.1, and every kind of lie. */
 #include "test.h"
 
+#include "base/tree_hash.h"
 #include "erasure/proof.h"
 
 #include <string.h>

@@ -4,7 +4,6 @@
 
 #include "daemon/links.h"
 
-#include "base/hash.h"
 #include "membership/authority.h"
 #include "membership_world.h"
 

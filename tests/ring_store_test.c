@@ -3,7 +3,7 @@
  * daemon: local_server_test and the ring tests.) */
 #include "test.h"
 
-#include "base/hash.h"
+#include "base/tree_hash.h"
 #include "blockstore/local_protocol.h"
 #include "blockstore/ring_store.h"
 #include "erasure/code.h"

@@ -2,8 +2,8 @@
 
 #include "store_fixture.h"
 
-#include "base/hash.h"
 #include "base/record.h"
+#include "base/tree_hash.h"
 
 #include <pthread.h>
 #include <setjmp.h>

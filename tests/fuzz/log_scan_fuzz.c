@@ -1,5 +1,6 @@
 /* What a disk may hold: the bytes of a segment, and headers that carry a right check. */
 #include "base/cbor.h"
+#include "base/hash.h"
 #include "blockstore/log_scan.h"
 
 #include <stdlib.h>
