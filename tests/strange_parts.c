@@ -38,8 +38,8 @@ static const char *const odd_names[] = {
     "\xff\xfe not UTF-8 \xc3(",
     "e\xcc\x81", /* two letters that look like the next name's one */
     "\xc3\xa9",  /* é */
-    "\xe2\x80\xae"
-    "txt.exe",
+    ("\xe2\x80\xae"
+     "txt.exe"),
     "...",
     "..hidden",
     ".hidden",
