@@ -85,7 +85,7 @@ static void adopt(struct conn *conn)
     if (is_stranger(conn)) links->strangers--;
     if (peer->opening == conn) {
         peer->opening = NULL;
-        memcpy(peer->worked, peer->tried, sizeof peer->worked);
+        peer_reached(peer);
     }
     peer->wait_ms = 0;
     peer->retry_ms = 0;

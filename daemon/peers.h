@@ -53,8 +53,11 @@ struct peer {
     size_t attempt;            /* how many of its addresses have been tried in vain */
     char tried[ADDRESS_SIZE];  /* the last one */
     char worked[ADDRESS_SIZE]; /* the one that led to a link; "": none has */
-    uint64_t retry_ms;         /* not before that */
-    uint32_t wait_ms;          /* the last back-off; 0: none */
+    struct resolver_records records; /* of the one being tried */
+    size_t record;                   /* how many of them were tried */
+    struct resolver_record reached;  /* the one that led to a link */
+    uint64_t retry_ms;               /* not before that */
+    uint32_t wait_ms;                /* the last back-off; 0: none */
     struct waiting *first, **last;
     size_t waiting_bytes;
 };
@@ -93,7 +96,9 @@ void peer_forget_waiting(struct peer *peer);
 
 /* Begins to connect, unless that is under way, or too early. */
 void peer_connect(struct peer *peer);
-/* One attempt has failed: the next address, or the next time. */
+/* The attempt under way has led to a link. */
+void peer_reached(struct peer *peer);
+/* It has failed: the next record of that name, the next address, or the next time. */
 void peer_failed(struct peer *peer);
 
 /* Takes over fd (or connects to address for `peer`).  NULL: not possible. */

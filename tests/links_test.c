@@ -9,8 +9,10 @@
 #include "membership_world.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <event2/event.h>
 #include <event2/listener.h>
+#include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -179,9 +181,9 @@ static void make_member(struct world *world, struct node *node, unsigned number)
               node->member.certificate_bytes.size);
 }
 
-/* `to` learns who `from` is, and that it listens at one of these ports. */
-static void introduce_at(struct node *from, struct node *to, const uint16_t *ports,
-                         size_t count, uint64_t seq)
+/* `to` learns who `from` is, and that it listens at one of these ports of `host`. */
+static void introduce_at(struct node *from, struct node *to, const char *host,
+                         const uint16_t *ports, size_t count, uint64_t seq)
 {
     struct announcement announcement = {
         .node = from->id, .seq = seq, .address_count = count, .time_s = WORLD_NOW};
@@ -190,7 +192,7 @@ static void introduce_at(struct node *from, struct node *to, const uint16_t *por
     size_t n;
 
     for (size_t i = 0; i < count; i++)
-        (void)snprintf(announcement.addresses[i], ADDRESS_SIZE, "127.0.0.1:%u", ports[i]);
+        (void)snprintf(announcement.addresses[i], ADDRESS_SIZE, "%s:%u", host, ports[i]);
     assert_int_equal(announcement_sign(&announcement,
                                        identity_signer(from->member.identity), bytes, &n,
                                        &err),
@@ -202,7 +204,7 @@ static void introduce_at(struct node *from, struct node *to, const uint16_t *por
 
 static void introduce(struct node *from, struct node *to, uint16_t port, uint64_t seq)
 {
-    introduce_at(from, to, &port, 1, seq);
+    introduce_at(from, to, "127.0.0.1", &port, 1, seq);
 }
 
 /* At *port; when that is 0, at any, which *port then is. */
@@ -516,6 +518,24 @@ static void a_new_address_is_tried(void **state)
 
 /* ---- several addresses ---- */
 
+#define TWO_RECORDS "two.test" /* leads to 127.0.0.2, and to 127.0.0.1 */
+
+typedef int getaddrinfo_fn(const char *host, const char *service,
+                           const struct addrinfo *hints, struct addrinfo **found);
+
+/* In place of libc's, which does the work. */
+int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
+                struct addrinfo **found)
+{
+    getaddrinfo_fn *real;
+    int failure;
+
+    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+    if (strcmp(host, TWO_RECORDS) != 0) return real(host, service, hints, found);
+    failure = real("127.0.0.2", service, hints, found);
+    return failure == 0 ? real("127.0.0.1", service, hints, &(*found)->ai_next) : failure;
+}
+
 /* Something else that listens, and hangs up on whoever calls. */
 struct decoy {
     struct evconnlistener *listener;
@@ -535,10 +555,13 @@ static void on_call(struct evconnlistener *listener, evutil_socket_t fd,
     (void)evutil_closesocket(fd);
 }
 
-static void decoy_open(struct world *world, struct decoy *decoy)
+/* At 127.0.0.`host`; port 0: any. */
+static void decoy_open(struct world *world, struct decoy *decoy, uint8_t host,
+                       uint16_t port)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+                                  .sin_port = htons(port),
+                                  .sin_addr.s_addr = htonl(0x7f000000u + host)};
     socklen_t size = sizeof address;
 
     decoy->calls = 0;
@@ -579,11 +602,11 @@ static void addresses_are_tried_in_turn(void **state)
 
     open_links(world, a, &port_a);
     open_links(world, b, &ports[1]);
-    decoy_open(world, &decoys[0]);
-    decoy_open(world, &decoys[1]);
+    decoy_open(world, &decoys[0], 1, 0);
+    decoy_open(world, &decoys[1], 1, 0);
     ports[0] = decoys[0].port;
     ports[2] = decoys[1].port;
-    introduce_at(b, a, ports, 3, 1);
+    introduce_at(b, a, "127.0.0.1", ports, 3, 1);
     links_connect(a->links, &b->id);
     run_until(world, both_up);
     assert_int_equal(decoys[0].calls, 1);
@@ -591,7 +614,7 @@ static void addresses_are_tried_in_turn(void **state)
     links_free(b->links);
     open_links_at(world, b, &ports[1]);
     run_until(world, a_lost_b);
-    introduce_at(b, a, ports, 3, 2); /* as it does when it starts */
+    introduce_at(b, a, "127.0.0.1", ports, 3, 2); /* as it does when it starts */
     links_readdress(a->links, &b->id);
     links_connect(a->links, &b->id);
     run_until(world, a_up_again);
@@ -605,6 +628,39 @@ static void addresses_are_tried_in_turn(void **state)
     assert_int_equal(decoys[1].calls, 1);
     evconnlistener_free(decoys[0].listener);
     evconnlistener_free(decoys[1].listener);
+}
+
+/* A home whose IPv6 leads nowhere is reached by IPv4; and from then on at once. */
+static void records_of_a_name_are_tried_in_turn(void **state)
+{
+    struct world *world = *state;
+    struct node *a = &world->nodes[0];
+    struct node *b = &world->nodes[1];
+    struct decoy decoy;
+    uint16_t port_a;
+    uint16_t port_b;
+
+    open_links(world, a, &port_a);
+    open_links(world, b, &port_b);
+    decoy_open(world, &decoy, 2, port_b);
+    introduce_at(b, a, TWO_RECORDS, &port_b, 1, 1);
+    links_connect(a->links, &b->id);
+    run_until(world, both_up);
+    assert_int_equal(decoy.calls, 1);
+    assert_int_equal(a->downs, 0);
+    links_free(b->links);
+    open_links_at(world, b, &port_b);
+    run_until(world, a_lost_b);
+    links_connect(a->links, &b->id);
+    run_until(world, a_up_again);
+    assert_int_equal(decoy.calls, 1);
+    links_free(b->links);
+    b->links = NULL;
+    run_until(world, a_lost_b_again);
+    links_connect(a->links, &b->id);
+    run_until(world, a_gave_up); /* after both */
+    assert_int_equal(decoy.calls, 2);
+    evconnlistener_free(decoy.listener);
 }
 
 /* While paused nothing is read, and nothing is lost. */
@@ -660,6 +716,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_dropped_member_loses_its_link, setup, teardown),
         cmocka_unit_test_setup_teardown(a_new_address_is_tried, setup, teardown),
         cmocka_unit_test_setup_teardown(addresses_are_tried_in_turn, setup, teardown),
+        cmocka_unit_test_setup_teardown(records_of_a_name_are_tried_in_turn, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_pause_loses_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_bad_address_is_no_place_to_listen, setup,
                                         teardown),
