@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NODES   2u
+#define NODES   3u
 #define FRAMES  120u /* from each to each */
 #define WAIT_MS 60000u
 
@@ -27,7 +27,7 @@ struct node {
     struct links *links;
     struct hf_id id;
     uint64_t key; /* of its payloads */
-    unsigned ups, downs, learnt, came, went;
+    unsigned ups, downs, rests, learnt, came, went;
     unsigned frames;
     bool seen[FRAMES];
 };
@@ -99,6 +99,14 @@ static void on_down(void *arg, const struct hf_id *other)
 
     (void)other;
     node->downs++;
+}
+
+static void on_rested(void *arg, const struct hf_id *other)
+{
+    struct node *node = arg;
+
+    (void)other;
+    node->rests++;
 }
 
 static void on_learnt(void *arg)
@@ -213,6 +221,7 @@ static void open_links_at(struct world *world, struct node *node, uint16_t *port
     const struct links_events events = {.frame = on_frame,
                                         .up = on_up,
                                         .down = on_down,
+                                        .rested = on_rested,
                                         .moved = on_moved,
                                         .learnt = on_learnt,
                                         .join = on_join,
@@ -663,6 +672,69 @@ static void records_of_a_name_are_tried_in_turn(void **state)
     evconnlistener_free(decoy.listener);
 }
 
+/* ---- too many ---- */
+
+static bool a_has_both(const struct world *world)
+{
+    return links_is_up(world->nodes[0].links, &world->nodes[1].id) &&
+           links_is_up(world->nodes[0].links, &world->nodes[2].id);
+}
+
+static bool c_has_heard(const struct world *world)
+{
+    return world->nodes[2].seen[1];
+}
+
+static bool b_rests(const struct world *world)
+{
+    return world->nodes[0].rests == 1 && world->nodes[1].rests == 1;
+}
+
+static bool b_has_heard(const struct world *world)
+{
+    return world->nodes[1].seen[2];
+}
+
+static bool c_rests(const struct world *world)
+{
+    return world->nodes[2].rests == 1;
+}
+
+/* Whoever has too many links puts that aside which was used least lately.  Nobody is taken
+ * for gone, and the next frame opens a link again. */
+static void the_link_least_needed_is_put_aside(void **state)
+{
+    struct world *world = *state;
+    struct node *a = &world->nodes[0];
+    struct node *b = &world->nodes[1];
+    struct node *c = &world->nodes[2];
+    uint16_t ports[NODES];
+    uint64_t then_ms;
+
+    for (size_t i = 0; i < NODES; i++)
+        open_links(world, &world->nodes[i], &ports[i]);
+    for (size_t i = 1; i < NODES; i++) {
+        introduce(a, &world->nodes[i], ports[0], 1);
+        introduce(&world->nodes[i], a, ports[i], 1);
+        links_connect(a->links, &world->nodes[i].id);
+    }
+    run_until(world, a_has_both);
+    then_ms = loop_now_ms();
+    while (loop_now_ms() == then_ms)
+        (void)event_base_loop(loop_base(world->loop), EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    send_frame(a, c, 1);
+    run_until(world, c_has_heard);
+    assert_int_equal(a->rests, 0);
+    links_keep(a->links, 1);
+    run_until(world, b_rests);
+    assert_true(links_is_up(a->links, &c->id));
+    send_frame(a, b, 2);
+    run_until(world, b_has_heard);
+    run_until(world, c_rests);
+    assert_true(links_is_up(a->links, &b->id));
+    assert_int_equal(a->downs + b->downs + c->downs, 0);
+}
+
 /* While paused nothing is read, and nothing is lost. */
 static void a_pause_loses_nothing(void **state)
 {
@@ -717,6 +789,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_new_address_is_tried, setup, teardown),
         cmocka_unit_test_setup_teardown(addresses_are_tried_in_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(records_of_a_name_are_tried_in_turn, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(the_link_least_needed_is_put_aside, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_pause_loses_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_bad_address_is_no_place_to_listen, setup,
