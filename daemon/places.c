@@ -71,6 +71,8 @@ static void warn_of(struct places *places, const struct hf_id *node)
                hf_id_hex(node, hex));
 }
 
+/* ---- events ---- */
+
 static void set_timer(struct places *places, uint64_t now_ms)
 {
     uint64_t deadline_ms = UINT64_MAX;
