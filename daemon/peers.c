@@ -139,6 +139,17 @@ static bool try_record(struct peer *peer)
     return false;
 }
 
+static bool same_record(const struct resolver_record *a, const struct resolver_record *b)
+{
+    if (a->size != b->size || a->at.any.sa_family != b->at.any.sa_family) return false;
+    if (a->at.any.sa_family == AF_INET)
+        return a->at.v4.sin_addr.s_addr == b->at.v4.sin_addr.s_addr &&
+               a->at.v4.sin_port == b->at.v4.sin_port;
+    return IN6_ARE_ADDR_EQUAL(&a->at.v6.sin6_addr, &b->at.v6.sin6_addr) &&
+           a->at.v6.sin6_port == b->at.v6.sin6_port &&
+           a->at.v6.sin6_scope_id == b->at.v6.sin6_scope_id;
+}
+
 /* The record that led to a link before comes first, the others in their order: one that
  * leads nowhere costs a time-out each time. */
 static void prefer_reached(struct peer *peer)
@@ -146,7 +157,7 @@ static void prefer_reached(struct peer *peer)
     struct resolver_record *list = peer->records.list;
 
     for (size_t i = 0; i < peer->records.count; i++) {
-        if (memcmp(&list[i], &peer->reached, sizeof peer->reached) != 0) continue;
+        if (!same_record(&list[i], &peer->reached)) continue;
         memmove(list + 1, list, i * sizeof *list);
         list[0] = peer->reached;
         return;

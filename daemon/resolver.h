@@ -14,7 +14,7 @@
 
 struct resolver; /* opaque */
 
-/* Where a name leads: zero, with its padding, beyond `size`. */
+/* Where a name leads. */
 struct resolver_record {
     union {
         struct sockaddr any;

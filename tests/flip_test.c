@@ -373,7 +373,8 @@ static void flip_file(struct fixture *f, const char *name, off_t start, proof_fn
     uint8_t *bytes = malloc(n + 1);
     uint8_t *proven = calloc(1, n + 1);
 
-    assert_true(bytes != NULL && proven != NULL);
+    assert_non_null(bytes);
+    assert_non_null(proven);
     assert_int_equal(pread(fd, bytes, n, 0), (ssize_t)n);
     for (off_t at = start; at < st.st_size; at++) {
         uint8_t was = damage(fd, at);

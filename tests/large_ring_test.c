@@ -306,7 +306,7 @@ static void make_node(struct node *node, const struct spread_member *members)
 
 static int make_ring(void **state)
 {
-    const struct timeval interval = {.tv_usec = ROUND_MS * 1000};
+    const struct timeval interval = {.tv_usec = (suseconds_t)ROUND_MS * 1000};
     struct spread_member members[NODES];
 
     (void)state;
