@@ -5,7 +5,22 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
+
+#define TRIES 5
+
+/* Somebody who only looks (hf_lock_is_held) has it for some microseconds. */
+static bool take(int lock)
+{
+    static const struct timespec pause = {.tv_nsec = 2000000};
+
+    for (int i = 0; flock(lock, LOCK_EX | LOCK_NB) != 0; i++) {
+        if (errno != EWOULDBLOCK || i == TRIES) return false;
+        (void)nanosleep(&pause, NULL);
+    }
+    return true;
+}
 
 enum hf_code hf_lock_take(int dir_fd, const char *name, const char *what, int *fd,
                           struct hf_err *err)
@@ -16,7 +31,7 @@ enum hf_code hf_lock_take(int dir_fd, const char *name, const char *what, int *f
 
     *fd = -1;
     if (lock < 0) return hf_fail_errno(err, errno, "open lock %s", name);
-    if (flock(lock, LOCK_EX | LOCK_NB) == 0) {
+    if (take(lock)) {
         n = snprintf(holder, sizeof holder, "%ld %s\n", (long)getpid(), what);
         /* The name is for people; the lock holds without it. */
         if (ftruncate(lock, 0) == 0)
@@ -38,6 +53,17 @@ enum hf_code hf_lock_take(int dir_fd, const char *name, const char *what, int *f
     return hf_fail(err, HF_LOCKED,
                    "in use by process %s; wait for it to end, then try again",
                    holder[0] != '\0' ? holder : "(unknown)");
+}
+
+bool hf_lock_is_held(int dir_fd, const char *name)
+{
+    int lock = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
+    bool held;
+
+    if (lock < 0) return false;
+    held = flock(lock, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    (void)close(lock);
+    return held;
 }
 
 void hf_lock_release(int fd)

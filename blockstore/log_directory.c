@@ -1,5 +1,6 @@
 #include "blockstore/log_directory.h"
 
+#include "base/clock.h"
 #include "base/lock.h"
 #include "base/random.h"
 #include "blockstore/log_identity.h"
@@ -9,7 +10,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
+
+#define SEAL_PATIENCE_MS 10000u
 
 static enum hf_code open_below(struct log_directory *directory, const char *name, bool make,
                                int *fd, struct hf_err *err)
@@ -114,13 +118,38 @@ void log_directory_close(struct log_directory *directory)
     free(directory->index_path);
 }
 
+/* A writer takes the seal away for a moment only, if it lives. */
+static enum hf_code wait_for_seal(struct log_directory *directory, struct log_index **index,
+                                  struct hf_err *err)
+{
+    static const struct timespec pause = {.tv_nsec = 5000000};
+    const uint64_t limit_ms = hf_clock_monotonic_ms() + SEAL_PATIENCE_MS;
+    enum hf_code rc = HF_INCOMPLETE;
+    bool held = true;
+
+    while (rc == HF_INCOMPLETE && held && hf_clock_monotonic_ms() < limit_ms) {
+        held = hf_lock_is_held(directory->fd, "lock");
+        if (held) (void)nanosleep(&pause, NULL);
+        rc = log_index_open(directory->files, directory->index_path, directory->index_fd,
+                            true, index, err);
+    }
+    return rc;
+}
+
 enum hf_code log_directory_index(struct log_directory *directory, bool read_only,
                                  struct log_index **index, struct hf_err *err)
 {
+    enum hf_code rc;
+
     *index = NULL;
     if (directory->index_fd < 0) return hf_fail(err, HF_NOT_FOUND, "there is no index");
-    return log_index_open(directory->files, directory->index_path, directory->index_fd,
-                          read_only, index, err);
+    rc = log_index_open(directory->files, directory->index_path, directory->index_fd,
+                        read_only, index, err);
+    if (rc == HF_INCOMPLETE && read_only) rc = wait_for_seal(directory, index, err);
+    if (rc == HF_INCOMPLETE)
+        return hf_fail(err, HF_CORRUPT,
+                       "the index has no seal: its writer ended in the middle of a change");
+    return rc;
 }
 
 enum hf_code log_directory_drop_index(struct log_directory *directory, struct hf_err *err)

@@ -20,7 +20,8 @@ HF_MUST_CHECK enum hf_code log_directory_open(const char *path,
                                               struct hf_err *err);
 void log_directory_close(struct log_directory *directory);
 
-/* log_index_open, log_index_delete in it. */
+/* log_index_open, log_index_delete in it.  A reader waits while a writer is at the index;
+ * one without a seal is HF_CORRUPT. */
 HF_MUST_CHECK enum hf_code log_directory_index(struct log_directory *directory,
                                                bool read_only, struct log_index **index,
                                                struct hf_err *err);

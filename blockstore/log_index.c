@@ -22,7 +22,7 @@ struct log_index {
     struct hf_files *files;
     int dir_fd; /* borrowed */
     bool read_only;
-    bool sealed;         /* a seal may be on disk; the writing thread's */
+    bool sealed;         /* its seal holds; the writing thread's */
     atomic_bool damaged; /* seen while reading: to be built anew */
 };
 
@@ -135,7 +135,9 @@ enum hf_code log_index_open(struct hf_files *files, const char *path, int dir_fd
     made->files = files;
     made->dir_fd = dir_fd;
     made->read_only = read_only;
-    rc = log_seal_check(files, dir_fd, &made->sealed, err);
+    rc = log_seal_check(files, dir_fd, err);
+    made->sealed = rc == HF_OK;
+    if (rc == HF_NOT_FOUND && !read_only) rc = log_seal_remove(files, dir_fd, err);
     if (rc == HF_OK) rc = open_env(made, path, err);
     if (rc == HF_OK) {
         *index = made;
@@ -143,6 +145,16 @@ enum hf_code log_index_open(struct hf_files *files, const char *path, int dir_fd
     }
     if (made->env != NULL) mdb_env_close(made->env);
     free(made);
+    return rc;
+}
+
+enum hf_code log_index_seal(struct log_index *index, struct hf_err *err)
+{
+    enum hf_code rc = HF_OK;
+
+    if (atomic_load(&index->damaged)) return damaged(index, err);
+    if (!index->sealed) rc = log_seal_write(index->files, index->dir_fd, err);
+    index->sealed = rc == HF_OK;
     return rc;
 }
 
@@ -155,9 +167,8 @@ void log_index_close(struct log_index *index)
     mdb_env_close(index->env);
     if (!index->read_only && atomic_load(&index->damaged)) {
         rc = log_index_delete(index->files, index->dir_fd, &err);
-    } else if (!index->read_only && !index->sealed) {
-        /* Without a seal the next opening trusts LMDB. */
-        rc = log_seal_write(index->files, index->dir_fd, &err);
+    } else if (!index->read_only) {
+        rc = log_index_seal(index, &err);
     }
     if (rc != HF_OK) hf_log(HF_LOG_WARN, "store", "close the index: %s", err.msg);
     free(index);

@@ -2,9 +2,9 @@
  *
  * Only ever a cache: everything in it can be had from the segments again.  It is
  * changed in whole batches, each one transaction, fully synced, together with the
- * position of the log that it covers.  LMDB does not check its pages (0.9), therefore
- * every value carries a checksum over key and value, and a quiet index a seal:
- * the hash of its file, written at close and taken away before the first change.
+ * position of the log that it covers.  LMDB does not check its pages (0.9), therefore an
+ * index is opened only under its seal (log_seal.h), and every value carries a checksum over
+ * key and value, should the disk go bad later.
  *
  * Reading: any thread.  Writing: one thread at a time. */
 #ifndef HOLDFAST_BLOCKSTORE_LOG_INDEX_H
@@ -29,10 +29,15 @@ struct log_batch {
 
 /* Opens the index in directory `path`, which exists; `dir_fd` is that directory.  The
  * writer makes what is missing.  HF_NOT_FOUND: a reader found none.  HF_CORRUPT: it is
- * damaged; log_index_delete it.  One process opens an index once. */
+ * damaged; log_index_delete it.  HF_INCOMPLETE: it has no seal, because a writer is at it,
+ * or was killed there: then log_index_delete it, too.  One process opens an index once. */
 HF_MUST_CHECK enum hf_code log_index_open(struct hf_files *files, const char *path,
                                           int dir_fd, bool read_only,
                                           struct log_index **index, struct hf_err *err);
+
+/* For the writer, when it has come to the end of its changes.  Without effect on an index
+ * that is sealed.  HF_CORRUPT: it was found to be damaged, and gets none. */
+HF_MUST_CHECK enum hf_code log_index_seal(struct log_index *index, struct hf_err *err);
 
 /* Closes; a writer's undamaged index is sealed.  NULL is allowed. */
 void log_index_close(struct log_index *index);

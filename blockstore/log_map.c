@@ -456,6 +456,11 @@ enum hf_code log_map_forget(struct log_map *map, const struct log_dead *dead,
     return HF_OK;
 }
 
+enum hf_code log_map_seal(struct log_map *map, struct hf_err *err)
+{
+    return log_index_seal(map->index, err);
+}
+
 /* ---- for readers ---- */
 
 enum hf_code log_map_state(struct log_map *map, struct log_state *state, struct hf_err *err)

@@ -83,6 +83,9 @@ HF_MUST_CHECK enum hf_code log_map_forget(struct log_map *map, const struct log_
                                           size_t dead_count, const uint64_t *segments,
                                           size_t segment_count, struct hf_err *err);
 
+/* When the checkpoint is over, as log_index_seal. */
+HF_MUST_CHECK enum hf_code log_map_seal(struct log_map *map, struct hf_err *err);
+
 /* For a reader: what the writer saved last; HF_NOT_FOUND without an index. */
 HF_MUST_CHECK enum hf_code log_map_state(struct log_map *map, struct log_state *state,
                                          struct hf_err *err);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #define SEAL_SIZE   34u /* a byte string of 32 */
-#define BUFFER_SIZE ((size_t)256 << 10)
+#define BUFFER_SIZE ((size_t)32 << 10)
 
 static enum hf_code hash_index(struct hf_files *files, int dir_fd, struct hf_id *sum,
                                struct hf_err *err)
@@ -54,23 +54,31 @@ static enum hf_code load_seal(struct hf_files *files, int dir_fd, struct hf_id *
     return hf_reader_done(&r) ? HF_OK : hf_fail(err, HF_CORRUPT, "index/seal is damaged");
 }
 
-enum hf_code log_seal_check(struct hf_files *files, int dir_fd, bool *sealed,
-                            struct hf_err *err)
+/* HF_NOT_FOUND: there is no index. */
+static enum hf_code look_for_index(struct hf_files *files, int dir_fd, struct hf_err *err)
+{
+    int fd = files->open(files, dir_fd, LOG_SEAL_DATA, O_RDONLY, 0);
+
+    if (fd < 0) return hf_fail_errno(err, errno, "open index/%s", LOG_SEAL_DATA);
+    (void)files->close(files, fd);
+    return HF_OK;
+}
+
+enum hf_code log_seal_check(struct hf_files *files, int dir_fd, struct hf_err *err)
 {
     struct hf_id want, have, again;
-    enum hf_code rc = load_seal(files, dir_fd, &want, err);
+    enum hf_code rc = look_for_index(files, dir_fd, err);
 
-    *sealed = false;
-    if (rc == HF_NOT_FOUND) return HF_OK;
-    if (rc != HF_OK && rc != HF_TOO_LARGE) return rc;
+    if (rc != HF_OK) return rc;
+    rc = load_seal(files, dir_fd, &want, err);
+    if (rc == HF_NOT_FOUND) return hf_fail(err, HF_INCOMPLETE, "the index has no seal");
+    if (rc == HF_TOO_LARGE) return hf_fail(err, HF_CORRUPT, "index/seal is damaged");
     if (rc == HF_OK) rc = hash_index(files, dir_fd, &have, err);
-    if (rc == HF_OK && hf_id_equal(&want, &have)) {
-        *sealed = true;
-        return HF_OK;
-    }
-    /* A writer that has just begun explains it. */
-    if (load_seal(files, dir_fd, &again, err) == HF_NOT_FOUND) return HF_OK;
-    return hf_fail(err, HF_CORRUPT, "the index does not match its seal");
+    if (rc != HF_OK || hf_id_equal(&want, &have)) return rc;
+    /* A writer that has just begun, or come to its end, explains it. */
+    if (load_seal(files, dir_fd, &again, err) == HF_OK && hf_id_equal(&want, &again))
+        return hf_fail(err, HF_CORRUPT, "the index does not match its seal");
+    return hf_fail(err, HF_INCOMPLETE, "the index is being changed");
 }
 
 enum hf_code log_seal_write(struct hf_files *files, int dir_fd, struct hf_err *err)

@@ -1,24 +1,25 @@
-/* log_seal.h - the hash of a quiet index, so that damage to it is noticed at opening.
+/* log_seal.h - the hash of the index, without which nobody believes it.
  *
- * index/seal is a CBOR byte string, the SHA-256 of index/data.mdb.  It is there only
- * while no writer has changed the index since it was closed. */
+ * LMDB (0.9) does not check its pages, and what is damaged in them may end a process that
+ * walks there.  index/seal is a CBOR byte string, the SHA-256 of index/data.mdb.  The
+ * writer takes it away before it changes the index and writes it anew afterwards: so it is
+ * missing for the moment of a checkpoint, and after a crash in that moment. */
 #ifndef HOLDFAST_BLOCKSTORE_LOG_SEAL_H
 #define HOLDFAST_BLOCKSTORE_LOG_SEAL_H
 
 #include "base/err.h"
 #include "base/file.h"
 
-#include <stdbool.h>
-
 #define LOG_SEAL_NAME "seal"
 #define LOG_SEAL_DATA "data.mdb"
 
-/* *sealed: there is a seal, and it holds.  Without a seal HF_OK as well: nothing is known.
- * HF_CORRUPT: the index is not what it was when it was sealed. */
-HF_MUST_CHECK enum hf_code log_seal_check(struct hf_files *files, int dir_fd, bool *sealed,
+/* HF_OK: the index is what it was when it was sealed.  HF_NOT_FOUND: there is none.
+ * HF_INCOMPLETE: it has no seal at the moment.  HF_CORRUPT: it is damaged.  HF_IO,
+ * HF_DENIED, HF_NO_MEMORY. */
+HF_MUST_CHECK enum hf_code log_seal_check(struct hf_files *files, int dir_fd,
                                           struct hf_err *err);
 
-/* For the writer, with the index closed. */
+/* For the writer, while nothing changes the index. */
 HF_MUST_CHECK enum hf_code log_seal_write(struct hf_files *files, int dir_fd,
                                           struct hf_err *err);
 

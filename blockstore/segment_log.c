@@ -157,6 +157,17 @@ static enum hf_code load_or_rebuild(struct segment_log *log, struct log_replay *
     return load_map(log, !log->options.read_only, replay, err);
 }
 
+/* Whoever is killed from now on leaves an index that is believed. */
+static void seal(struct segment_log *log)
+{
+    struct hf_err err;
+
+    if (log_map_seal(log->map, &err) != HF_OK)
+        hf_log(HF_LOG_WARN, "store",
+               "the index was not sealed, the start after a crash takes longer: %s",
+               err.msg);
+}
+
 static enum hf_code start(struct segment_log *log, const char *path, struct hf_err *err)
 {
     struct log_writer_config config;
@@ -167,6 +178,7 @@ static enum hf_code start(struct segment_log *log, const char *path, struct hf_e
     if (rc != HF_OK) return rc;
     log->position = replay.position;
     if (log->options.read_only) return HF_OK;
+    seal(log);
     config = (struct log_writer_config){.files = log->options.files,
                                         .identity = &log->directory.identity,
                                         .segments_fd = log->directory.segments_fd,
@@ -255,6 +267,7 @@ static enum hf_code checkpoint_locked(struct segment_log *log, struct hf_err *er
     if (rc == HF_OK)
         rc = log_reclaim(log->options.files, &log->directory.identity,
                          log->directory.segments_fd, log->map, err);
+    seal(log); /* after a failure, too: LMDB has kept what was there before */
     return rc == HF_OK ? HF_OK : hf_prefix(err, "checkpoint");
 }
 

@@ -36,10 +36,11 @@ struct log_options {
 };
 
 /* Opens the log in directory `path`.  A writer makes what is missing, brings the index up
- * to the end of the log, rebuilds it (about a second per GiB) when it is missing or
- * damaged.  HF_LOCKED: another writer, named.  HF_NOT_FOUND: a reader found no store.
- * HF_CORRUPT: the files that name the store are damaged, or missing beside segments, or
- * of a format this program does not know.  HF_IO, HF_DENIED, HF_NO_SPACE, HF_NO_MEMORY. */
+ * to the end of the log, rebuilds it (about a second per GiB) when it is missing, damaged,
+ * or a crash in the middle of a checkpoint left it without its seal.  HF_LOCKED: another
+ * writer, named.  HF_NOT_FOUND: a reader found no store. HF_CORRUPT: the files that name
+ * the store are damaged, or missing beside segments, or of a format this program does not
+ * know.  HF_IO, HF_DENIED, HF_NO_SPACE, HF_NO_MEMORY. */
 HF_MUST_CHECK enum hf_code segment_log_open(const char *path,
                                             const struct log_options *options,
                                             struct segment_log **log, struct hf_err *err);

@@ -104,7 +104,7 @@ static json_t *describe_peer(const struct daemon *daemon,
     const struct announcement *announcement = &member->announcement;
     const bool self = hf_id_equal(&certificate->id, &daemon->member.certificate.id);
     const struct spread_peer *peer = gossip_peer(daemon->gossip, &certificate->id);
-    const bool up = self || (peer != NULL && peer->up);
+    const bool up = self || gossip_believes(daemon->gossip, &certificate->id);
     char id[HF_ID_HEX_SIZE];
 
     return json_pack("{s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:I,s:o}", "id",

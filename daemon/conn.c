@@ -85,7 +85,7 @@ static void adopt(struct conn *conn)
     if (is_stranger(conn)) links->strangers--;
     if (peer->opening == conn) {
         peer->opening = NULL;
-        memcpy(peer->worked, peer->tried, sizeof peer->worked);
+        peer_reached(peer);
     }
     peer->wait_ms = 0;
     peer->retry_ms = 0;
@@ -99,6 +99,7 @@ static void adopt(struct conn *conn)
     if (old != NULL) retire(old);
     conn->state = CONN_UP;
     throttle_adopt(conn);
+    conn->used_ms = loop_now_ms();
     peer->up = conn;
     peer_flush(peer);
     if (old != NULL && !again) return;
@@ -196,6 +197,40 @@ static bool take_join(struct conn *conn, const uint8_t *body, size_t n)
 
 /* ---- frames ---- */
 
+static void put_aside(struct conn *conn)
+{
+    struct links *links = conn->links;
+    struct peer *peer = conn->peer;
+
+    peer->up = NULL;
+    retire(conn);
+    hf_log(HF_LOG_DEBUG, "links", "link to %s (%s) put aside", name_of(conn),
+           link_address(conn->link));
+    links->events.rested(links->events.arg, &peer->node);
+}
+
+void conn_rest(struct conn *conn)
+{
+    uint8_t header[2 * HF_CBOR_HEAD_MAX];
+    struct hf_writer w = hf_writer_init(header, sizeof header);
+
+    link_header_put(&w, LINK_REST);
+    hf_put_null(&w);
+    conn_send(conn, LINK_PROMPT, header, hf_writer_size(&w), NULL);
+    put_aside(conn);
+}
+
+/* Both ends may have had the thought. */
+static bool take_rest(struct conn *conn, const uint8_t *body, size_t n)
+{
+    struct hf_reader r = hf_reader_init(body, n);
+
+    hf_get_null(&r);
+    if (!hf_reader_done(&r)) return false;
+    if (conn->state == CONN_UP) put_aside(conn);
+    return true;
+}
+
 static bool answer_ping(struct conn *conn, const uint8_t *body, size_t n)
 {
     struct hf_reader r = hf_reader_init(body, n);
@@ -219,10 +254,11 @@ static bool take_frame(struct conn *conn, enum link_kind kind, const uint8_t *bo
     switch (kind) {
     case LINK_PING: return payload == NULL && answer_ping(conn, body, n);
     case LINK_PONG: return payload == NULL; /* that it came is all it says */
+    case LINK_REST: return payload == NULL && take_rest(conn, body, n);
+    case LINK_CHORD:
+    case LINK_DHT: conn->used_ms = loop_now_ms(); /* fall through */
     case LINK_ROSTER_DIGEST:
     case LINK_ROSTER:
-    case LINK_CHORD:
-    case LINK_DHT:
         return events->frame(events->arg, &conn->peer->node, kind, body, n, payload);
     case LINK_HELLO:
     case LINK_JOIN_REQUEST:

@@ -18,6 +18,13 @@
 
 /* ---- who is there ---- */
 
+/* This node, or one that is believed to be there. */
+static bool is_there(const struct daemon *daemon, const struct hf_id *node)
+{
+    return hf_id_equal(node, &daemon->member.certificate.id) ||
+           gossip_believes(daemon->gossip, node);
+}
+
 size_t daemon_up_count(const struct daemon *daemon)
 {
     const struct roster *roster = daemon->member.roster;
@@ -25,10 +32,8 @@ size_t daemon_up_count(const struct daemon *daemon)
 
     for (size_t i = 0; i < roster_count(roster); i++) {
         const struct hf_id *node = &roster_at(roster, i)->certificate.id;
-        const struct spread_peer *peer = gossip_peer(daemon->gossip, node);
 
-        if (hf_id_equal(node, &daemon->member.certificate.id) || (peer != NULL && peer->up))
-            up++;
+        if (is_there(daemon, node)) up++;
     }
     return up;
 }
@@ -42,8 +47,8 @@ static void describe(const struct daemon *daemon, const struct roster_member *me
     *out = (struct dht_member){.id = member->certificate.id, .evicted = member->evicted};
     if (member->announced && member->announcement.site[0] != '\0')
         hf_sha256(member->announcement.site, strlen(member->announcement.site), &out->site);
-    out->missing =
-        peer != NULL && !peer->up && now_ms - peer->since_ms > DAEMON_REPAIR_WAIT_MS;
+    out->missing = peer != NULL && !is_there(daemon, &peer->node) &&
+                   now_ms - peer->since_ms > DAEMON_REPAIR_WAIT_MS;
 }
 
 /* A node that has just started does not mistake those it has not reached yet for gone. */
@@ -88,8 +93,7 @@ static void tell_members(struct daemon *daemon)
         members[i].positions = positions_of(roster_at(roster, i), unit);
         if (members[i].evicted)
             evicted++;
-        else if (hf_id_equal(node, &daemon->member.certificate.id) ||
-                 links_is_up(daemon->links, node))
+        else if (is_there(daemon, node))
             up[up_count++] = (struct router_member){
                 .node = *node, .positions = positions_of(roster_at(roster, i), unit)};
     }
@@ -146,6 +150,13 @@ static void on_down(void *arg, const struct hf_id *node)
     router_down(daemon->router, node);
     keeper_down(daemon->keeper, node);
     event_active(daemon->members, EV_TIMEOUT, 0);
+}
+
+static void on_rested(void *arg, const struct hf_id *node)
+{
+    struct daemon *daemon = arg;
+
+    gossip_rested(daemon->gossip, node);
 }
 
 static void on_moved(void *arg, const struct hf_id *node, bool came)
@@ -395,6 +406,7 @@ static enum hf_code open_links(struct daemon *daemon, struct hf_err *err)
     const struct links_events events = {.frame = on_frame,
                                         .up = on_up,
                                         .down = on_down,
+                                        .rested = on_rested,
                                         .moved = on_moved,
                                         .learnt = on_learnt,
                                         .join = on_join,

@@ -45,6 +45,11 @@ const struct spread_peer *gossip_peer(const struct gossip *gossip, const struct 
     return spread_peer(gossip->spread, node);
 }
 
+bool gossip_believes(const struct gossip *gossip, const struct hf_id *node)
+{
+    return spread_believes(gossip->spread, node);
+}
+
 /* Without memory the old table stays, until there is news again. */
 static void set_members(struct gossip *gossip)
 {
@@ -264,6 +269,12 @@ void gossip_up(struct gossip *gossip, const struct hf_id *node)
 void gossip_down(struct gossip *gossip, const struct hf_id *node)
 {
     spread_down(gossip->spread, node, loop_now_ms());
+    perform_all(gossip);
+}
+
+void gossip_rested(struct gossip *gossip, const struct hf_id *node)
+{
+    spread_rest(gossip->spread, node, loop_now_ms());
     perform_all(gossip);
 }
 

@@ -41,6 +41,7 @@ bool gossip_frame(struct gossip *gossip, const struct hf_id *node, enum link_kin
                   const uint8_t *body, size_t n, const struct hf_buffer *payload);
 void gossip_up(struct gossip *gossip, const struct hf_id *node);
 void gossip_down(struct gossip *gossip, const struct hf_id *node);
+void gossip_rested(struct gossip *gossip, const struct hf_id *node);
 
 /* Somebody else has put a fact on the roster. */
 void gossip_news(struct gossip *gossip);
@@ -49,5 +50,7 @@ void gossip_news(struct gossip *gossip);
  * changes. */
 const struct spread_peer *gossip_peer(const struct gossip *gossip,
                                       const struct hf_id *node);
+/* As spread_believes. */
+bool gossip_believes(const struct gossip *gossip, const struct hf_id *node);
 
 #endif

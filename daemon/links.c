@@ -57,6 +57,33 @@ static void tell_moves(struct conn *conn)
         events->moved(events->arg, &node, false);
 }
 
+/* The link that was needed least lately, and over which nothing waits to go. */
+static struct conn *least_needed(const struct links *links)
+{
+    struct conn *least = NULL;
+
+    for (struct conn *conn = links->conns; conn != NULL; conn = conn->next) {
+        if (conn->state == CONN_UP && link_queued(conn->link) == 0 &&
+            (least == NULL || conn->used_ms < least->used_ms))
+            least = conn;
+    }
+    return least;
+}
+
+static void rest_some(struct links *links)
+{
+    size_t count = 0;
+
+    for (const struct conn *conn = links->conns; conn != NULL; conn = conn->next)
+        count += conn->state == CONN_UP;
+    for (; count > links->kept_max; count--) {
+        struct conn *conn = least_needed(links);
+
+        if (conn == NULL) return;
+        conn_rest(conn);
+    }
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct links *links = arg;
@@ -70,6 +97,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         if (conn->state == CONN_UP && links->events.moved != NULL) tell_moves(conn);
         look_at(conn, now_ms);
     }
+    rest_some(links);
     if (links->listener_rests) {
         links->listener_rests = false;
         (void)evconnlistener_enable(links->listener);
@@ -211,6 +239,7 @@ static void send_frame(struct links *links, const struct hf_id *node, enum link_
     hf_put_raw(&w, body, n);
     if (peer == NULL || w.failed) return;
     if (peer->up != NULL) {
+        if (kind == LINK_CHORD || kind == LINK_DHT) peer->up->used_ms = loop_now_ms();
         conn_send(peer->up, lane, header, hf_writer_size(&w), payload);
         return;
     }
@@ -256,6 +285,11 @@ void links_pause(struct links *links, bool paused)
     }
 }
 
+void links_keep(struct links *links, size_t max)
+{
+    links->kept_max = max;
+}
+
 void links_limit(struct links *links, uint64_t upload, uint64_t download)
 {
     throttle_set(links, upload, download);
@@ -292,6 +326,7 @@ enum hf_code links_new(struct loop *loop, struct member_home *member,
     made->loop = loop;
     made->member = member;
     made->events = *events;
+    made->kept_max = LINKS_KEPT_MAX;
     made->self = member->certificate.id;
     authority_fingerprint(&member->ring.authority, &made->fingerprint);
     rc = tls_context_new(member->identity, TLS_SERVER, &made->server, err);

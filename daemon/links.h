@@ -1,6 +1,7 @@
 /* links.h - the TLS links to the other members.
  *
- * One link for each pair, opened by whoever needs it first and kept open; both ends show
+ * One link for each pair, opened by whoever needs it first and kept open; of more than
+ * LINKS_KEPT_MAX those that were needed least lately are put aside.  Both ends show
  * their key in the handshake and their certificate in a HELLO (membership/join.h), and both
  * must be on the roster.  Whoever fails that, or is silent, sends half a frame or one
  * beyond the limits, is dropped within LINK_HELLO_MS with one line in the log; the others
@@ -35,6 +36,7 @@
 #define LINK_STRANGERS_MAX                                                                \
     64u                          /* connections that have not said who they are; when one \
                                     more comes, the oldest of them is dropped */
+#define LINKS_KEPT_MAX    256u   /* looked at twice a second */
 #define LINK_RETRY_MIN_MS 500u   /* after a failed connection; doubles ... */
 #define LINK_RETRY_MAX_MS 30000u /* ... up to this.  New addresses of a peer reset it. */
 
@@ -48,6 +50,9 @@ struct links_events {
                   const uint8_t *body, size_t n, struct hf_buffer *payload);
     void (*up)(void *arg, const struct hf_id *node);   /* a link stands */
     void (*down)(void *arg, const struct hf_id *node); /* it broke, or could not be made */
+    /* It was put aside, by this end or the other: the member is there, and the next frame
+     * for it opens another link. */
+    void (*rested)(void *arg, const struct hf_id *node);
     /* In the last half second a part of something large came from it, or went to it.  May
      * be NULL. */
     void (*moved)(void *arg, const struct hf_id *node, bool came);
@@ -95,6 +100,9 @@ bool links_is_up(const struct links *links, const struct hf_id *node);
 
 /* Closes the link to a node (it was evicted), after this turn of the loop. */
 void links_drop(struct links *links, const struct hf_id *node);
+
+/* Keeps at most so many links from now on, instead of LINKS_KEPT_MAX. */
+void links_keep(struct links *links, size_t max);
 
 /* What all members' links together may carry from now on, in bytes a second with TLS; 0: no
  * limit.  Only bulk waits for that; all else is counted. */

@@ -127,14 +127,53 @@ static void back_off(struct peer *peer)
     peer->retry_ms = loop_now_ms() + peer->wait_ms / 2 + random % (peer->wait_ms / 2 + 1);
 }
 
-static void on_resolved(void *arg, const struct sockaddr *address, int size)
+/* False: all records of the name were tried. */
+static bool try_record(struct peer *peer)
+{
+    while (peer->record < peer->records.count) {
+        const struct resolver_record *record = &peer->records.list[peer->record++];
+
+        peer->opening = conn_new(peer->links, -1, &record->at.any, record->size, peer);
+        if (peer->opening != NULL) return true;
+    }
+    return false;
+}
+
+static bool same_record(const struct resolver_record *a, const struct resolver_record *b)
+{
+    if (a->size != b->size || a->at.any.sa_family != b->at.any.sa_family) return false;
+    if (a->at.any.sa_family == AF_INET)
+        return a->at.v4.sin_addr.s_addr == b->at.v4.sin_addr.s_addr &&
+               a->at.v4.sin_port == b->at.v4.sin_port;
+    return IN6_ARE_ADDR_EQUAL(&a->at.v6.sin6_addr, &b->at.v6.sin6_addr) &&
+           a->at.v6.sin6_port == b->at.v6.sin6_port &&
+           a->at.v6.sin6_scope_id == b->at.v6.sin6_scope_id;
+}
+
+/* The record that led to a link before comes first, the others in their order: one that
+ * leads nowhere costs a time-out each time. */
+static void prefer_reached(struct peer *peer)
+{
+    struct resolver_record *list = peer->records.list;
+
+    for (size_t i = 0; i < peer->records.count; i++) {
+        if (!same_record(&list[i], &peer->reached)) continue;
+        memmove(list + 1, list, i * sizeof *list);
+        list[0] = peer->reached;
+        return;
+    }
+}
+
+static void on_resolved(void *arg, const struct resolver_records *records)
 {
     struct peer *peer = arg;
 
     peer->resolving = false;
     if (peer->up != NULL || peer->opening != NULL) return;
-    if (size > 0) peer->opening = conn_new(peer->links, -1, address, size, peer);
-    if (peer->opening == NULL) peer_failed(peer);
+    peer->records = *records;
+    peer->record = 0;
+    prefer_reached(peer);
+    if (!try_record(peer)) peer_failed(peer);
 }
 
 /* The address of this attempt: the one that worked last, if it is still announced, then
@@ -175,10 +214,17 @@ void peer_connect(struct peer *peer)
     if (!try_address(peer)) back_off(peer);
 }
 
+void peer_reached(struct peer *peer)
+{
+    memcpy(peer->worked, peer->tried, sizeof peer->worked);
+    peer->reached = peer->records.list[peer->record - 1];
+}
+
 void peer_failed(struct peer *peer)
 {
     struct links *links = peer->links;
 
+    if (peer->up == NULL && !peer->readdressed && try_record(peer)) return;
     peer->attempt++;
     if (peer->up != NULL || (!peer->readdressed && try_address(peer))) return;
     if (peer->readdressed)

@@ -29,6 +29,7 @@ struct conn {
     struct hf_id guest;      /* GUEST: its node id; zero: refused */
     uint64_t until_ms;       /* GUEST, RETIRED: closed then */
     uint64_t pinged_ms;      /* UP: when it was last asked */
+    uint64_t used_ms;        /* UP: when the protocols of the ring last used it */
     bool dropped;            /* to be closed at the next turn */
     struct link_bytes moved; /* UP: its bulk, when it was last looked at */
     char why[176];           /* it is closed, when this end does it; else "" */
@@ -53,8 +54,11 @@ struct peer {
     size_t attempt;            /* how many of its addresses have been tried in vain */
     char tried[ADDRESS_SIZE];  /* the last one */
     char worked[ADDRESS_SIZE]; /* the one that led to a link; "": none has */
-    uint64_t retry_ms;         /* not before that */
-    uint32_t wait_ms;          /* the last back-off; 0: none */
+    struct resolver_records records; /* of the one being tried */
+    size_t record;                   /* how many of them were tried */
+    struct resolver_record reached;  /* the one that led to a link */
+    uint64_t retry_ms;               /* not before that */
+    uint32_t wait_ms;                /* the last back-off; 0: none */
     struct waiting *first, **last;
     size_t waiting_bytes;
 };
@@ -72,6 +76,7 @@ struct links {
     struct peer **peers; /* in ascending order of node id */
     size_t peer_count, peer_capacity;
     size_t strangers;
+    size_t kept_max;
     bool paused, listener_rests;
     uint64_t ping;
     struct throttle throttle;
@@ -93,7 +98,9 @@ void peer_forget_waiting(struct peer *peer);
 
 /* Begins to connect, unless that is under way, or too early. */
 void peer_connect(struct peer *peer);
-/* One attempt has failed: the next address, or the next time. */
+/* The attempt under way has led to a link. */
+void peer_reached(struct peer *peer);
+/* It has failed: the next record of that name, the next address, or the next time. */
 void peer_failed(struct peer *peer);
 
 /* Takes over fd (or connects to address for `peer`).  NULL: not possible. */
@@ -109,6 +116,8 @@ void conn_hello(struct conn *conn);
 /* Ends it, with one line in the log where somebody should know; `down` is told when the
  * peer has no link any more. */
 void conn_lost(struct conn *conn, const char *why);
+/* Puts a link that is up aside, and says so. */
+void conn_rest(struct conn *conn);
 /* A frame of the other end; as in link_config. */
 bool conn_frame(struct conn *conn, enum link_kind kind, const uint8_t *body, size_t n,
                 struct hf_buffer *payload);

@@ -12,10 +12,9 @@ struct question {
     struct question *next;
     struct resolver *resolver;
     char address[ADDRESS_SIZE];
-    resolver_done_fn *done; /* NULL: forgotten */
+    resolver_done_fn *done;
     void *arg;
-    struct sockaddr_storage found; /* the worker's until it has posted */
-    int size;
+    struct resolver_records records; /* the worker's until it has posted */
 };
 
 struct resolver {
@@ -62,9 +61,20 @@ static void tell(void *arg)
         at = &(*at)->next;
     *at = question->next;
     resolver->pending--;
-    if (question->done != NULL)
-        question->done(question->arg, (const void *)&question->found, question->size);
+    question->done(question->arg, &question->records);
     free(question);
+}
+
+static void take_records(struct resolver_records *records, const struct addrinfo *found)
+{
+    for (; found != NULL && records->count < RESOLVER_RECORDS_MAX; found = found->ai_next) {
+        struct resolver_record *record = &records->list[records->count];
+
+        if (found->ai_addrlen > sizeof record->at) continue;
+        memcpy(&record->at, found->ai_addr, found->ai_addrlen);
+        record->size = (int)found->ai_addrlen;
+        records->count++;
+    }
 }
 
 static void look_up(void *arg)
@@ -77,8 +87,7 @@ static void look_up(void *arg)
 
     if (address_split(question->address, host, port) &&
         getaddrinfo(host, port, &hints, &found) == 0) {
-        memcpy(&question->found, found->ai_addr, found->ai_addrlen);
-        question->size = (int)found->ai_addrlen;
+        take_records(&question->records, found);
         freeaddrinfo(found);
     }
     loop_post(question->resolver->loop, tell, question);
@@ -99,11 +108,4 @@ void resolver_start(struct resolver *resolver, const char *address, resolver_don
                        question); /* does not wait: there is room */
     else
         loop_post(resolver->loop, tell, question);
-}
-
-void resolver_forget(struct resolver *resolver, const void *arg)
-{
-    for (struct question *q = resolver->questions; q != NULL; q = q->next) {
-        if (q->arg == arg) q->done = NULL;
-    }
 }

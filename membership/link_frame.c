@@ -58,7 +58,7 @@ bool link_header_get(const uint8_t *header, size_t n, enum link_kind *kind,
                      const uint8_t **body, size_t *body_size)
 {
     struct hf_reader r = hf_reader_init(header, n);
-    const uint64_t value = hf_get_uint(&r, LINK_PONG);
+    const uint64_t value = hf_get_uint(&r, LINK_REST);
 
     if (!hf_reader_ok(&r) || value < LINK_HELLO) return false;
     *kind = (enum link_kind)value;

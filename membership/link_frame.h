@@ -41,7 +41,8 @@ enum link_kind {
     LINK_CHORD = 6,         /* chord message */
     LINK_DHT = 7,           /* DHT message; payload: as it says */
     LINK_PING = 8,          /* unsigned: any number */
-    LINK_PONG = 9           /* unsigned: the number of the ping */
+    LINK_PONG = 9,          /* unsigned: the number of the ping */
+    LINK_REST = 10          /* null: the sender is there, but keeps this link no longer */
 };
 
 void link_sizes_put(uint8_t out[static LINK_SIZES_SIZE], uint32_t header_size,

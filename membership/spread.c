@@ -101,6 +101,14 @@ static bool is_large(const struct spread *spread)
     return spread->count + 1 > SPREAD_LINKED_MAX;
 }
 
+bool spread_believes(const struct spread *spread, const struct hf_id *node)
+{
+    const struct spread_peer *peer = find(spread, node);
+
+    if (peer == NULL || peer->evicted) return false;
+    return peer->up || (is_large(spread) && peer->announced > 0 && !peer->missed);
+}
+
 /* What the roster says of a member that concerns its link. */
 static void look_at(struct spread *spread, struct spread_peer *peer,
                     const struct spread_member *member)
@@ -243,11 +251,13 @@ void spread_pass_on(struct spread *spread, uint64_t random)
     connect_more(spread, mix(&random));
 }
 
-static void set_up(struct spread_peer *peer, bool up, uint64_t now_ms)
+static void set_up(const struct spread *spread, struct spread_peer *peer, bool up,
+                   bool missed, uint64_t now_ms)
 {
-    if (peer->up != up) peer->since_ms = now_ms;
+    if (peer->up != up || (peer->missed != missed && is_large(spread)))
+        peer->since_ms = now_ms;
     peer->up = up;
-    peer->missed = !up;
+    peer->missed = missed;
 }
 
 void spread_up(struct spread *spread, const struct hf_id *node, uint64_t now_ms)
@@ -255,7 +265,7 @@ void spread_up(struct spread *spread, const struct hf_id *node, uint64_t now_ms)
     struct spread_peer *peer = find(spread, node);
 
     if (peer != NULL) {
-        set_up(peer, true, now_ms);
+        set_up(spread, peer, true, false, now_ms);
         peer->told_revision = 0;
     }
     act(spread, SPREAD_DIGEST, node, 0);
@@ -265,7 +275,14 @@ void spread_down(struct spread *spread, const struct hf_id *node, uint64_t now_m
 {
     struct spread_peer *peer = find(spread, node);
 
-    if (peer != NULL) set_up(peer, false, now_ms);
+    if (peer != NULL) set_up(spread, peer, false, true, now_ms);
+}
+
+void spread_rest(struct spread *spread, const struct hf_id *node, uint64_t now_ms)
+{
+    struct spread_peer *peer = find(spread, node);
+
+    if (peer != NULL) set_up(spread, peer, false, false, now_ms);
 }
 
 static void tell(struct spread *spread, struct spread_peer *peer, uint64_t since,

@@ -7,7 +7,9 @@
  *
  * Rings of up to SPREAD_LINKED_MAX members keep links between all.  In larger ones each
  * calls others at random until it has so many; from then on those alone that it has
- * missed, by which the parts of a ring that was cut find one another again.
+ * missed, by which the parts of a ring that was cut find one another again.  There who has
+ * not been called is believed to be there until a call fails: the protocols above open a
+ * link to whomever they need.
  *
  * A state machine: it is told what happened, and asks for actions.  No I/O, no clock, no
  * randomness of its own; it knows of facts only how many there are (a revision) and their
@@ -50,7 +52,8 @@ struct spread_peer {
     struct hf_id node;
     bool up;
     bool missed;       /* the last attempt to reach it failed, or its link broke */
-    uint64_t since_ms; /* of the last change of `up`; at first: when it became known */
+    uint64_t since_ms; /* of the last change of `up`, and where not all are linked of
+                          `missed`; at first: when it became known */
     uint64_t told_revision, told_ms; /* on this link: it knows all up to that; 0: nothing */
     struct hf_id heard;              /* the last digest that it sent */
     bool evicted;
@@ -96,6 +99,8 @@ void spread_pass_on(struct spread *spread, uint64_t random);
 /* A link to `node` stands (anew), broke, or could not be made. */
 void spread_up(struct spread *spread, const struct hf_id *node, uint64_t now_ms);
 void spread_down(struct spread *spread, const struct hf_id *node, uint64_t now_ms);
+/* The link to `node` was put aside, because others are needed more; it is there. */
+void spread_rest(struct spread *spread, const struct hf_id *node, uint64_t now_ms);
 /* `node` says that this is the digest of all that it knows. */
 void spread_compare(struct spread *spread, const struct hf_id *node,
                     const struct hf_id *digest, uint64_t now_ms);
@@ -108,5 +113,8 @@ const struct spread_knowledge *spread_known(const struct spread *spread);
 /* NULL: no member, or this node itself.  Borrowed until spread_set_members. */
 const struct spread_peer *spread_peer(const struct spread *spread,
                                       const struct hf_id *node);
+/* `node` is a member that is believed to be there: linked, or, where not all are linked,
+ * announced and not missed.  False for this node itself. */
+bool spread_believes(const struct spread *spread, const struct hf_id *node);
 
 #endif

@@ -69,11 +69,14 @@ static void a_lock_names_its_holder(void **state)
     int second;
 
     assert_int_equal(hf_dir_open(dir, &dir_fd, &err), HF_OK);
+    assert_false(hf_lock_is_held(dir_fd, "lock"));
     assert_int_equal(hf_lock_take(dir_fd, "lock", "backup", &lock, &err), HF_OK);
+    assert_true(hf_lock_is_held(dir_fd, "lock"));
     assert_int_equal(hf_lock_take(dir_fd, "lock", "prune", &second, &err), HF_LOCKED);
     (void)snprintf(pid, sizeof pid, "%ld backup", (long)getpid());
     assert_non_null(strstr(err.msg, pid));
     hf_lock_release(lock);
+    assert_false(hf_lock_is_held(dir_fd, "lock"));
     assert_int_equal(hf_lock_take(dir_fd, "lock", "prune", &second, &err), HF_OK);
     hf_lock_release(second);
     (void)close(dir_fd);

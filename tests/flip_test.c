@@ -1,10 +1,12 @@
 /* Every byte of a small local store is damaged, one after the other, and the newest
  * snapshot read as restore reads it: what comes is right, or an error that says what is
- * wrong.
+ * wrong.  So for a store that was closed, and for one whose writer was killed.
  *
- * A byte that reading the undamaged store does not look at cannot change what comes; so of
- * these only a sample is tried.  And the index is damaged or it is not: its seal must
- * notice every byte; what follows then is the same, and tried for a sample as well. */
+ * Two kinds of bytes need no reading of their own.  Those that a reading of the undamaged
+ * store does not look at: it goes its way whatever they are, as long as it really does not
+ * look, and that is shown by damaging all of them at once.  And those of the index: its
+ * seal must notice each; what is read then is the same whichever it was, and again the same
+ * when all of them are damaged. */
 #include "snapshot_items.h"
 #include "test.h"
 
@@ -13,6 +15,7 @@
 #include "blockstore/local_store.h"
 #include "blockstore/log_index.h"
 #include "blockstore/log_seal.h"
+#include "blockstore/segment_log.h"
 #include "snapshot/backup.h"
 
 #include <errno.h>
@@ -21,10 +24,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define CODES_MAX  64u
-#define SAMPLE     251 /* one byte of so many is tried where others stand for it */
 #define READ_LIMIT 20u /* seconds without an end of one read: it hangs */
 #define LOG        "segments/0000000000000001.log"
 
@@ -47,7 +50,9 @@ struct fixture {
     struct vault vault;
     struct vault_keys keys;
     struct block_owner owner;
+    bool dies;                   /* the process, as soon as the backup is stored */
     struct snapshot_items items; /* of the undamaged store */
+    off_t log_start;             /* before it the log is that of a closed store */
 };
 
 /* Where the damage is, for who kills a read that does not end. */
@@ -95,8 +100,75 @@ static void backup(struct fixture *f, int64_t time_ns)
     if (local_store_open(f->store_dir, &f->owner, false, NULL, &o.store, &err) != HF_OK)
         fail_msg("%s", err.msg);
     if (backup_run(&o, &result, &err) != HF_OK) fail_msg("%s", err.msg);
+    if (f->dies) (void)raise(SIGKILL);
     backup_result_done(&result);
     block_store_close(o.store);
+}
+
+/* ---- its files ---- */
+
+static int open_file(const struct fixture *f, const char *name, struct stat *st)
+{
+    char path[700];
+    int fd;
+
+    (void)snprintf(path, sizeof path, "%s/%s", f->store_dir, name);
+    fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0) fail_msg("%s: %s", path, strerrorname_np(errno));
+    assert_int_equal(fstat(fd, st), 0);
+    return fd;
+}
+
+/* ---- a writer that is killed ---- */
+
+/* Backs up and dies before it closes the store. */
+static void back_up_and_die(struct fixture *f)
+{
+    f->dies = true;
+    backup(f, 1790000100000000000);
+}
+
+/* Saves the index, stores two more entries, and dies. */
+static void save_and_die(struct fixture *f)
+{
+    static const uint8_t bytes[900] = {1};
+    const struct log_options options = {.holder = "test"};
+    struct segment_log *log;
+    struct hf_err err;
+
+    if (segment_log_open(f->store_dir, &options, &log, &err) != HF_OK) _exit(1);
+    if (segment_log_checkpoint(log, &err) != HF_OK) _exit(1);
+    for (uint8_t i = 0; i < 2; i++) {
+        const struct hf_id block = {{i}};
+        const struct log_put put = {.key = log_key_block(&f->owner.vault, &block),
+                                    .payload = bytes,
+                                    .payload_size = sizeof bytes};
+
+        if (segment_log_put(log, &put, &err) != HF_OK) _exit(1);
+    }
+    (void)raise(SIGKILL);
+}
+
+static void in_child(struct fixture *f, void (*fn)(struct fixture *f))
+{
+    int status;
+    pid_t child = fork();
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        fn(f);
+        _exit(1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static off_t log_size(const struct fixture *f)
+{
+    struct stat st;
+
+    assert_int_equal(close(open_file(f, LOG, &st)), 0);
+    return st.st_size;
 }
 
 /* In memory where that is to be had: every byte is written twice. */
@@ -133,18 +205,6 @@ static ssize_t noting_pread(struct hf_files *files, int fd, void *buf, size_t n,
     return got;
 }
 
-static int open_file(const struct fixture *f, const char *name, struct stat *st)
-{
-    char path[700];
-    int fd;
-
-    (void)snprintf(path, sizeof path, "%s/%s", f->store_dir, name);
-    fd = open(path, O_RDWR | O_CLOEXEC);
-    if (fd < 0) fail_msg("%s: %s", path, strerrorname_np(errno));
-    assert_int_equal(fstat(fd, st), 0);
-    return fd;
-}
-
 static void note_reading(struct fixture *f, const char *name)
 {
     struct stat st;
@@ -156,8 +216,8 @@ static void note_reading(struct fixture *f, const char *name)
     assert_non_null(r->seen);
 }
 
-/* Two snapshots, for an older one must not pass for the newest. */
-static int setup(void **state)
+/* With one snapshot. */
+static struct fixture *fixture_new(void)
 {
     struct fixture *f = calloc(1, sizeof *f);
     char path[600];
@@ -181,11 +241,7 @@ static int setup(void **state)
     write_file(f, "dir/larger", 4, 9000);
     backup(f, 1790000000000000000);
     write_file(f, "inline", 5, 310);
-    backup(f, 1790000100000000000);
-    (void)snprintf(path, sizeof path, "%s/index", f->store_dir);
-    assert_int_equal(hf_dir_open(path, &f->index_fd, &err), HF_OK);
-    *state = f;
-    return 0;
+    return f;
 }
 
 static int teardown(void **state)
@@ -224,28 +280,35 @@ static enum hf_code read_store(struct fixture *f, struct hf_files *files,
 
 /* ---- damage ---- */
 
+#define DAMAGES 9u /* each of the bits, and all of them */
+
 struct tally {
-    size_t bytes, skipped;
+    size_t bytes, proven;
     size_t codes[CODES_MAX]; /* by enum hf_code; HF_OK: harmless */
 };
+
+static uint8_t damaged(uint8_t was, off_t how)
+{
+    return (uint8_t)(how == 8 ? ~was : was ^ (1 << how));
+}
 
 static void set_byte(int fd, off_t at, uint8_t value)
 {
     assert_int_equal(pwrite(fd, &value, 1, at), 1);
 }
 
-/* One bit or all of them; returns what was there. */
+/* Returns what was there. */
 static uint8_t damage(int fd, off_t at)
 {
     uint8_t was;
 
     assert_int_equal(pread(fd, &was, 1, at), 1);
-    set_byte(fd, at, (uint8_t)(at % 9 == 8 ? ~was : was ^ (1 << (at % 9))));
+    set_byte(fd, at, damaged(was, at % DAMAGES));
     return was;
 }
 
 /* Reads the damaged store, all of it. */
-static void try_reading(struct fixture *f, struct tally *tally)
+static enum hf_code try_reading(struct fixture *f)
 {
     struct hf_err err = {.code = HF_OK};
     enum hf_code rc = read_store(f, NULL, &err);
@@ -260,13 +323,13 @@ static void try_reading(struct fixture *f, struct tally *tally)
     if (rc == HF_NOT_FOUND || rc == HF_NO_MEMORY || rc == HF_CANCELLED || rc == HF_LOCKED)
         fail_msg("%s: it is said to be: %s", position, err.msg);
     assert_true((size_t)rc < CODES_MAX);
-    tally->codes[rc]++;
+    return rc;
 }
 
 static void print_tally(const char *name, const struct tally *tally)
 {
-    print_message("%s: %zu bytes, %zu not tried because others stand for them;", name,
-                  tally->bytes, tally->skipped);
+    print_message("%s: %zu bytes, %zu of them cannot matter;", name, tally->bytes,
+                  tally->proven);
     for (size_t i = 0; i < CODES_MAX; i++) {
         if (tally->codes[i] > 0)
             print_message(" %s: %zu",
@@ -276,30 +339,62 @@ static void print_tally(const char *name, const struct tally *tally)
     print_message("\n");
 }
 
-/* True: what reading all would say is known already. */
-typedef bool stand_fn(struct fixture *f, const struct stat *st, off_t at);
+/* The byte at `at` is damaged: true when what reading all would say follows from what it
+ * says with all such bytes damaged. */
+typedef bool proof_fn(struct fixture *f, const struct stat *st, off_t at);
 
-static void flip_file(struct fixture *f, const char *name, stand_fn *others_stand)
+/* Damages all bytes of the file that are marked, in each way, and reads the store. */
+static void flip_together(struct fixture *f, const char *name, int fd, const uint8_t *bytes,
+                          const uint8_t *marked, size_t n)
+{
+    uint8_t *changed = malloc(n + 1);
+
+    assert_non_null(changed);
+    for (off_t how = 0; how < (off_t)DAMAGES; how++) {
+        for (size_t i = 0; i < n; i++)
+            changed[i] = marked[i] != 0 ? damaged(bytes[i], how) : bytes[i];
+        assert_int_equal(pwrite(fd, changed, n, 0), (ssize_t)n);
+        (void)snprintf(position, sizeof position, "%s: all that cannot matter, way %jd",
+                       name, (intmax_t)how);
+        (void)alarm(READ_LIMIT);
+        if (try_reading(f) != HF_OK) fail_msg("%s: it does", position);
+    }
+    assert_int_equal(pwrite(fd, bytes, n, 0), (ssize_t)n);
+    free(changed);
+}
+
+/* From byte `start`. */
+static void flip_file(struct fixture *f, const char *name, off_t start, proof_fn *proof)
 {
     struct tally tally = {0};
     struct stat st;
     int fd = open_file(f, name, &st);
+    const size_t n = (size_t)st.st_size;
+    uint8_t *bytes = malloc(n + 1);
+    uint8_t *proven = calloc(1, n + 1);
 
-    for (off_t at = 0; at < st.st_size; at++) {
+    assert_non_null(bytes);
+    assert_non_null(proven);
+    assert_int_equal(pread(fd, bytes, n, 0), (ssize_t)n);
+    for (off_t at = start; at < st.st_size; at++) {
         uint8_t was = damage(fd, at);
 
-        (void)snprintf(position, sizeof position, "%s: byte %jd of %jd", name, (intmax_t)at,
-                       (intmax_t)st.st_size);
+        (void)snprintf(position, sizeof position, "%s: byte %jd of %zu", name, (intmax_t)at,
+                       n);
         (void)alarm(READ_LIMIT);
-        if (others_stand(f, &st, at) && at % SAMPLE != 0)
-            tally.skipped++;
+        proven[at] = proof(f, &st, at);
+        if (proven[at])
+            tally.proven++;
         else
-            try_reading(f, &tally);
+            tally.codes[try_reading(f)]++;
         tally.bytes++;
         set_byte(fd, at, was);
     }
+    flip_together(f, name, fd, bytes, proven, n);
     (void)alarm(0);
     assert_int_equal(close(fd), 0);
+    free(bytes);
+    free(proven);
     print_tally(name, &tally);
 }
 
@@ -316,10 +411,9 @@ static bool never_read(struct fixture *f, const struct stat *st, off_t at)
 /* The seal notices it. */
 static bool seal_broken(struct fixture *f, const struct stat *st, off_t at)
 {
-    bool sealed;
     struct hf_err err;
 
-    if (log_seal_check(hf_files_system(), f->index_fd, &sealed, &err) != HF_CORRUPT)
+    if (log_seal_check(hf_files_system(), f->index_fd, &err) != HF_CORRUPT)
         fail_msg("%s: the seal still holds", position);
     (void)st;
     (void)at;
@@ -374,21 +468,27 @@ static void record_items(struct fixture *f)
 
 static void which_store_it_is(void **state)
 {
-    flip_file(*state, "store", never_read);
-    flip_file(*state, "store.copy", never_read);
-    flip_file(*state, "lock", never_read);
+    flip_file(*state, "store", 0, never_read);
+    flip_file(*state, "store.copy", 0, never_read);
+    flip_file(*state, "lock", 0, never_read);
 }
 
 static void the_index(void **state)
 {
-    flip_file(*state, "index/" LOG_SEAL_NAME, seal_broken);
-    flip_file(*state, "index/" LOG_SEAL_DATA, seal_broken);
-    flip_file(*state, "index/lock.mdb", index_opens);
+    flip_file(*state, "index/" LOG_SEAL_NAME, 0, seal_broken);
+    flip_file(*state, "index/" LOG_SEAL_DATA, 0, seal_broken);
+}
+
+static void the_readers_of_the_index(void **state)
+{
+    flip_file(*state, "index/lock.mdb", 0, index_opens);
 }
 
 static void the_log(void **state)
 {
-    flip_file(*state, LOG, never_read);
+    const struct fixture *f = *state;
+
+    flip_file(*state, LOG, f->log_start, never_read);
 }
 
 static void nothing_is_left_of_the_damage(void **state)
@@ -396,25 +496,83 @@ static void nothing_is_left_of_the_damage(void **state)
     read_undamaged(*state, NULL);
 }
 
-static int setup_and_record(void **state)
+/* A writer killed in the middle of a checkpoint leaves no seal: its index is not looked
+ * at, whatever stands there. */
+static void an_index_without_a_seal(void **state)
 {
-    int rc = setup(state);
+    struct fixture *f = *state;
+    struct stat st;
+    uint64_t seed = 9;
+    int fd = open_file(f, "index/" LOG_SEAL_DATA, &st);
+    uint8_t *bytes = malloc((size_t)st.st_size);
 
+    assert_non_null(bytes);
+    test_random_bytes(&seed, bytes, (size_t)st.st_size);
+    assert_int_equal(pwrite(fd, bytes, (size_t)st.st_size, 0), st.st_size);
+    assert_int_equal(unlinkat(f->index_fd, LOG_SEAL_NAME, 0), 0);
+    (void)snprintf(position, sizeof position, "an index without a seal");
+    (void)alarm(READ_LIMIT);
+    assert_int_equal(try_reading(f), HF_OK);
+    (void)alarm(0);
+    assert_int_equal(close(fd), 0);
+    free(bytes);
+}
+
+static void ready(struct fixture *f, void **state)
+{
+    char path[600];
+    struct hf_err err;
+
+    (void)snprintf(path, sizeof path, "%s/index", f->store_dir);
+    assert_int_equal(hf_dir_open(path, &f->index_fd, &err), HF_OK);
     /* It warns of every damaged index. */
     hf_log_open(HF_LOG_ERROR, open("/dev/null", O_WRONLY | O_CLOEXEC), 0);
-    record_items(*state);
-    return rc;
+    record_items(f);
+    *state = f;
+}
+
+/* Two snapshots, for an older one must not pass for the newest. */
+static int closed(void **state)
+{
+    struct fixture *f = fixture_new();
+
+    backup(f, 1790000100000000000);
+    ready(f, state);
+    return 0;
+}
+
+/* The same two in the index, and behind them what replay reads. */
+static int killed(void **state)
+{
+    struct fixture *f = fixture_new();
+
+    in_child(f, back_up_and_die);
+    f->log_start = log_size(f);
+    in_child(f, save_and_die);
+    assert_true(log_size(f) > f->log_start);
+    ready(f, state);
+    return 0;
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
+    const struct CMUnitTest of_closed[] = {
         cmocka_unit_test(which_store_it_is),
         cmocka_unit_test(the_index),
+        cmocka_unit_test(the_readers_of_the_index),
         cmocka_unit_test(the_log),
         cmocka_unit_test(nothing_is_left_of_the_damage),
     };
+    const struct CMUnitTest of_killed[] = {
+        cmocka_unit_test(the_index),
+        cmocka_unit_test(the_log),
+        cmocka_unit_test(nothing_is_left_of_the_damage),
+        cmocka_unit_test(an_index_without_a_seal),
+    };
+    int failed;
 
     (void)signal(SIGALRM, too_long);
-    return cmocka_run_group_tests(tests, setup_and_record, teardown);
+    failed = cmocka_run_group_tests_name("a closed store", of_closed, closed, teardown);
+    return failed +
+           cmocka_run_group_tests_name("a killed store", of_killed, killed, teardown);
 }

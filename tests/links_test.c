@@ -8,14 +8,16 @@
 #include "membership_world.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <event2/event.h>
 #include <event2/listener.h>
+#include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define NODES   2u
+#define NODES   3u
 #define FRAMES  120u /* from each to each */
 #define WAIT_MS 60000u
 
@@ -24,7 +26,7 @@ struct node {
     struct links *links;
     struct hf_id id;
     uint64_t key; /* of its payloads */
-    unsigned ups, downs, learnt, came, went;
+    unsigned ups, downs, rests, learnt, came, went;
     unsigned frames;
     bool seen[FRAMES];
 };
@@ -96,6 +98,14 @@ static void on_down(void *arg, const struct hf_id *other)
 
     (void)other;
     node->downs++;
+}
+
+static void on_rested(void *arg, const struct hf_id *other)
+{
+    struct node *node = arg;
+
+    (void)other;
+    node->rests++;
 }
 
 static void on_learnt(void *arg)
@@ -178,9 +188,9 @@ static void make_member(struct world *world, struct node *node, unsigned number)
               node->member.certificate_bytes.size);
 }
 
-/* `to` learns who `from` is, and that it listens at one of these ports. */
-static void introduce_at(struct node *from, struct node *to, const uint16_t *ports,
-                         size_t count, uint64_t seq)
+/* `to` learns who `from` is, and that it listens at one of these ports of `host`. */
+static void introduce_at(struct node *from, struct node *to, const char *host,
+                         const uint16_t *ports, size_t count, uint64_t seq)
 {
     struct announcement announcement = {
         .node = from->id, .seq = seq, .address_count = count, .time_s = WORLD_NOW};
@@ -189,7 +199,7 @@ static void introduce_at(struct node *from, struct node *to, const uint16_t *por
     size_t n;
 
     for (size_t i = 0; i < count; i++)
-        (void)snprintf(announcement.addresses[i], ADDRESS_SIZE, "127.0.0.1:%u", ports[i]);
+        (void)snprintf(announcement.addresses[i], ADDRESS_SIZE, "%s:%u", host, ports[i]);
     assert_int_equal(announcement_sign(&announcement,
                                        identity_signer(from->member.identity), bytes, &n,
                                        &err),
@@ -201,7 +211,7 @@ static void introduce_at(struct node *from, struct node *to, const uint16_t *por
 
 static void introduce(struct node *from, struct node *to, uint16_t port, uint64_t seq)
 {
-    introduce_at(from, to, &port, 1, seq);
+    introduce_at(from, to, "127.0.0.1", &port, 1, seq);
 }
 
 /* At *port; when that is 0, at any, which *port then is. */
@@ -210,6 +220,7 @@ static void open_links_at(struct world *world, struct node *node, uint16_t *port
     const struct links_events events = {.frame = on_frame,
                                         .up = on_up,
                                         .down = on_down,
+                                        .rested = on_rested,
                                         .moved = on_moved,
                                         .learnt = on_learnt,
                                         .join = on_join,
@@ -515,6 +526,24 @@ static void a_new_address_is_tried(void **state)
 
 /* ---- several addresses ---- */
 
+#define TWO_RECORDS "two.test" /* leads to 127.0.0.2, and to 127.0.0.1 */
+
+typedef int getaddrinfo_fn(const char *host, const char *service,
+                           const struct addrinfo *hints, struct addrinfo **found);
+
+/* In place of libc's, which does the work. */
+int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
+                struct addrinfo **found)
+{
+    getaddrinfo_fn *real;
+    int failure;
+
+    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+    if (strcmp(host, TWO_RECORDS) != 0) return real(host, service, hints, found);
+    failure = real("127.0.0.2", service, hints, found);
+    return failure == 0 ? real("127.0.0.1", service, hints, &(*found)->ai_next) : failure;
+}
+
 /* Something else that listens, and hangs up on whoever calls. */
 struct decoy {
     struct evconnlistener *listener;
@@ -534,10 +563,13 @@ static void on_call(struct evconnlistener *listener, evutil_socket_t fd,
     (void)evutil_closesocket(fd);
 }
 
-static void decoy_open(struct world *world, struct decoy *decoy)
+/* At 127.0.0.`host`; port 0: any. */
+static void decoy_open(struct world *world, struct decoy *decoy, uint8_t host,
+                       uint16_t port)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+                                  .sin_port = htons(port),
+                                  .sin_addr.s_addr = htonl(0x7f000000u + host)};
     socklen_t size = sizeof address;
 
     decoy->calls = 0;
@@ -578,11 +610,11 @@ static void addresses_are_tried_in_turn(void **state)
 
     open_links(world, a, &port_a);
     open_links(world, b, &ports[1]);
-    decoy_open(world, &decoys[0]);
-    decoy_open(world, &decoys[1]);
+    decoy_open(world, &decoys[0], 1, 0);
+    decoy_open(world, &decoys[1], 1, 0);
     ports[0] = decoys[0].port;
     ports[2] = decoys[1].port;
-    introduce_at(b, a, ports, 3, 1);
+    introduce_at(b, a, "127.0.0.1", ports, 3, 1);
     links_connect(a->links, &b->id);
     run_until(world, both_up);
     assert_int_equal(decoys[0].calls, 1);
@@ -590,7 +622,7 @@ static void addresses_are_tried_in_turn(void **state)
     links_free(b->links);
     open_links_at(world, b, &ports[1]);
     run_until(world, a_lost_b);
-    introduce_at(b, a, ports, 3, 2); /* as it does when it starts */
+    introduce_at(b, a, "127.0.0.1", ports, 3, 2); /* as it does when it starts */
     links_readdress(a->links, &b->id);
     links_connect(a->links, &b->id);
     run_until(world, a_up_again);
@@ -604,6 +636,102 @@ static void addresses_are_tried_in_turn(void **state)
     assert_int_equal(decoys[1].calls, 1);
     evconnlistener_free(decoys[0].listener);
     evconnlistener_free(decoys[1].listener);
+}
+
+/* A home whose IPv6 leads nowhere is reached by IPv4; and from then on at once. */
+static void records_of_a_name_are_tried_in_turn(void **state)
+{
+    struct world *world = *state;
+    struct node *a = &world->nodes[0];
+    struct node *b = &world->nodes[1];
+    struct decoy decoy;
+    uint16_t port_a;
+    uint16_t port_b;
+
+    open_links(world, a, &port_a);
+    open_links(world, b, &port_b);
+    decoy_open(world, &decoy, 2, port_b);
+    introduce_at(b, a, TWO_RECORDS, &port_b, 1, 1);
+    links_connect(a->links, &b->id);
+    run_until(world, both_up);
+    assert_int_equal(decoy.calls, 1);
+    assert_int_equal(a->downs, 0);
+    links_free(b->links);
+    open_links_at(world, b, &port_b);
+    run_until(world, a_lost_b);
+    links_connect(a->links, &b->id);
+    run_until(world, a_up_again);
+    assert_int_equal(decoy.calls, 1);
+    links_free(b->links);
+    b->links = NULL;
+    run_until(world, a_lost_b_again);
+    links_connect(a->links, &b->id);
+    run_until(world, a_gave_up); /* after both */
+    assert_int_equal(decoy.calls, 2);
+    evconnlistener_free(decoy.listener);
+}
+
+/* ---- too many ---- */
+
+static bool a_has_both(const struct world *world)
+{
+    return links_is_up(world->nodes[0].links, &world->nodes[1].id) &&
+           links_is_up(world->nodes[0].links, &world->nodes[2].id);
+}
+
+static bool c_has_heard(const struct world *world)
+{
+    return world->nodes[2].seen[1];
+}
+
+static bool b_rests(const struct world *world)
+{
+    return world->nodes[0].rests == 1 && world->nodes[1].rests == 1;
+}
+
+static bool b_has_heard(const struct world *world)
+{
+    return world->nodes[1].seen[2];
+}
+
+static bool c_rests(const struct world *world)
+{
+    return world->nodes[2].rests == 1;
+}
+
+/* Whoever has too many links puts that aside which was used least lately.  Nobody is taken
+ * for gone, and the next frame opens a link again. */
+static void the_link_least_needed_is_put_aside(void **state)
+{
+    struct world *world = *state;
+    struct node *a = &world->nodes[0];
+    struct node *b = &world->nodes[1];
+    struct node *c = &world->nodes[2];
+    uint16_t ports[NODES];
+    uint64_t then_ms;
+
+    for (size_t i = 0; i < NODES; i++)
+        open_links(world, &world->nodes[i], &ports[i]);
+    for (size_t i = 1; i < NODES; i++) {
+        introduce(a, &world->nodes[i], ports[0], 1);
+        introduce(&world->nodes[i], a, ports[i], 1);
+        links_connect(a->links, &world->nodes[i].id);
+    }
+    run_until(world, a_has_both);
+    then_ms = loop_now_ms();
+    while (loop_now_ms() == then_ms)
+        (void)event_base_loop(loop_base(world->loop), EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    send_frame(a, c, 1);
+    run_until(world, c_has_heard);
+    assert_int_equal(a->rests, 0);
+    links_keep(a->links, 1);
+    run_until(world, b_rests);
+    assert_true(links_is_up(a->links, &c->id));
+    send_frame(a, b, 2);
+    run_until(world, b_has_heard);
+    run_until(world, c_rests);
+    assert_true(links_is_up(a->links, &b->id));
+    assert_int_equal(a->downs + b->downs + c->downs, 0);
 }
 
 /* While paused nothing is read, and nothing is lost. */
@@ -659,6 +787,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_dropped_member_loses_its_link, setup, teardown),
         cmocka_unit_test_setup_teardown(a_new_address_is_tried, setup, teardown),
         cmocka_unit_test_setup_teardown(addresses_are_tried_in_turn, setup, teardown),
+        cmocka_unit_test_setup_teardown(records_of_a_name_are_tried_in_turn, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(the_link_least_needed_is_put_aside, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_pause_loses_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_bad_address_is_no_place_to_listen, setup,
                                         teardown),

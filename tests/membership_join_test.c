@@ -398,7 +398,7 @@ static void frames_are_bounded(void **state)
     assert_true(link_header_get(header, hf_writer_size(&w), &kind, &body, &n));
     assert_int_equal(kind, LINK_PING);
     assert_int_equal(n, 3);
-    header[0] = 10;
+    header[0] = LINK_REST + 1;
     assert_false(link_header_get(header, 4, &kind, &body, &n));
     header[0] = 0;
     assert_false(link_header_get(header, 4, &kind, &body, &n));

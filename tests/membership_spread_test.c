@@ -474,6 +474,41 @@ static void who_is_seen_is_remembered(void **state)
     assert_int_equal(peer->since_ms, 400);
 }
 
+/* In a ring where not all are linked a member is there until a call fails. */
+static void who_was_not_called_is_believed_to_be_there(void **state)
+{
+    struct one *one = *state;
+    struct spread_member members[SPREAD_LINKED_MAX + 1] = {{.node = one->self}};
+    const struct hf_id *called = &members[7].node;
+    const struct hf_id *silent = &members[8].node;
+    struct hf_err err;
+
+    assert_false(spread_believes(one->spread, &one->other)); /* here all are */
+    for (size_t i = 1; i <= SPREAD_LINKED_MAX; i++) {
+        members[i] = (struct spread_member){.node = one->self, .announced = i != 8};
+        members[i].node.b[HF_ID_SIZE - 1] = (uint8_t)(one->self.b[HF_ID_SIZE - 1] + i);
+    }
+    members[9].evicted = true;
+    assert_int_equal(
+        spread_set_members(one->spread, members, SPREAD_LINKED_MAX + 1, 100, &err), HF_OK);
+    assert_true(spread_believes(one->spread, called));
+    assert_false(spread_believes(one->spread, silent)); /* nobody knows where it is */
+    assert_false(spread_believes(one->spread, &members[9].node));
+    assert_false(spread_believes(one->spread, &one->self));
+    spread_down(one->spread, called, 500);
+    assert_false(spread_believes(one->spread, called));
+    assert_int_equal(spread_peer(one->spread, called)->since_ms, 500);
+    spread_down(one->spread, called, 600);
+    assert_int_equal(spread_peer(one->spread, called)->since_ms, 500);
+    spread_up(one->spread, called, 700);
+    assert_true(spread_believes(one->spread, called));
+    spread_rest(one->spread, called, 800);
+    assert_true(spread_believes(one->spread, called));
+    assert_false(spread_peer(one->spread, called)->up);
+    spread_up(one->spread, silent, 900);
+    assert_true(spread_believes(one->spread, silent));
+}
+
 static void the_evicted_are_dropped_and_left_alone(void **state)
 {
     struct one *one = *state;
@@ -514,6 +549,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(strangers_are_told_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(who_is_seen_is_remembered, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_was_not_called_is_believed_to_be_there, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(the_evicted_are_dropped_and_left_alone, setup,
                                         teardown),
     };

@@ -1003,6 +1003,92 @@ static void a_killed_writer_loses_nothing(void **state)
         expect(f, number, 3000, number);
 }
 
+static size_t unsaved(struct segment_log *log)
+{
+    struct log_status status;
+    struct hf_err err;
+
+    assert_int_equal(segment_log_status(log, &status, &err), HF_OK);
+    return status.unsaved_rows;
+}
+
+/* It is sealed after every checkpoint, not only at the end. */
+static void a_killed_writer_leaves_an_index_that_is_believed(void **state)
+{
+    struct fixture *f = *state;
+    struct hf_err err;
+    int status;
+    pid_t child = fork();
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        open_log(f);
+        for (uint32_t i = 0; i < 50; i++)
+            store(f, i, 1000, i);
+        if (segment_log_checkpoint(f->log, &err) != HF_OK) _exit(1);
+        store(f, 50, 1000, 50);
+        (void)raise(SIGKILL);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    f->options.read_only = true;
+    open_log(f);
+    expect(f, 50, 1000, 50);
+    assert_int_equal(unsaved(f->log), 1);
+    f->options.read_only = false;
+    open_log(f);
+    assert_int_equal(unsaved(f->log), 1);
+    close_log(f);
+    /* Killed in the middle of one: all is read again. */
+    scratch_remove_below(f->dir, "index/seal");
+    f->options.read_only = true;
+    open_log(f);
+    assert_int_equal(unsaved(f->log), 51);
+    f->options.read_only = false;
+    open_log(f);
+    assert_int_equal(unsaved(f->log), 51);
+    expect(f, 7, 1000, 7);
+}
+
+/* A reader's files; when it looks for the seal the third time the writer has finished. */
+struct waiting_files {
+    struct hf_files ops; /* first */
+    struct segment_log *writer;
+    size_t looks;
+};
+
+static int waiting_open(struct hf_files *files, int dir_fd, const char *name, int flags,
+                        mode_t mode)
+{
+    struct waiting_files *w = (struct waiting_files *)files;
+    struct hf_files *system = hf_files_system();
+    struct hf_err err;
+
+    if (strcmp(name, "seal") == 0 && ++w->looks == 3)
+        assert_int_equal(segment_log_checkpoint(w->writer, &err), HF_OK);
+    return system->open(system, dir_fd, name, flags, mode);
+}
+
+static void a_reader_waits_for_the_end_of_a_checkpoint(void **state)
+{
+    struct fixture *f = *state;
+    struct waiting_files files = {.ops = *hf_files_system()};
+    struct log_options options = {.read_only = true, .files = &files.ops};
+    struct segment_log *reader;
+    struct hf_err err;
+
+    open_log(f);
+    for (uint32_t i = 0; i < 50; i++)
+        store(f, i, 1000, i);
+    scratch_remove_below(f->dir, "index/seal"); /* as if it had just begun */
+    files.writer = f->log;
+    files.ops.open = waiting_open;
+    if (segment_log_open(f->dir, &options, &reader, &err) != HF_OK) fail_msg("%s", err.msg);
+    assert_true(files.looks >= 3);
+    assert_int_equal(unsaved(reader), 0);
+    segment_log_close(reader);
+}
+
 /* Killed between writing and syncing: what is in the page cache only must not count as
  * stored before it is synced. */
 static void what_a_killed_writer_left_is_synced_first(void **state)
@@ -1142,6 +1228,8 @@ int main(void)
         TEST(a_failed_sync_fails_all_that_share_it),
         TEST(threads_read_write_and_remove_at_once),
         TEST(a_killed_writer_loses_nothing),
+        TEST(a_killed_writer_leaves_an_index_that_is_believed),
+        TEST(a_reader_waits_for_the_end_of_a_checkpoint),
         TEST(what_a_killed_writer_left_is_synced_first),
         TEST(a_reader_sees_what_is_written_and_removed),
 #undef TEST
