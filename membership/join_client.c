@@ -1,5 +1,6 @@
 #include "membership/join_client.h"
 
+#include "base/random.h"
 #include "base/secret.h"
 #include "membership/invitations.h"
 #include "membership/link_frame.h"
@@ -16,7 +17,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
+
+#define TRIES    5u
+#define RETRY_MS 250u /* and up to twice that; doubles */
 
 #define ANNOUNCEMENT_SET_MAX 4096u /* a roster of one announcement */
 
@@ -100,7 +105,7 @@ static enum hf_code tls_failed(struct hf_err *err, const char *doing)
     const unsigned long reason = ERR_peek_error();
 
     ERR_clear_error();
-    if (reason != 0)
+    if (reason != 0 && ERR_GET_REASON(reason) != SSL_R_UNEXPECTED_EOF_WHILE_READING)
         return hf_fail(err, HF_DENIED, "%s: %s", doing, ERR_reason_error_string(reason));
     if (errnum == EAGAIN || errnum == EWOULDBLOCK)
         return hf_fail(err, HF_TIMED_OUT, "%s: no answer within %d s", doing,
@@ -334,19 +339,41 @@ out:
     return rc;
 }
 
+/* Whoever asks at the same time as too many others is sent away; a moment later, each at
+ * its own, there is room.  The steward serves a machine that asks again. */
+static void pause_before(unsigned try)
+{
+    uint32_t random;
+    uint32_t ms = RETRY_MS << try;
+    struct timespec pause;
+
+    hf_random(&random, sizeof random);
+    ms += random % ms;
+    pause = (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    (void)nanosleep(&pause, NULL);
+}
+
 enum hf_code join_ring(const struct invitation_code *code, const struct identity *identity,
                        const struct join_wish *wish, struct joined *joined,
                        struct hf_err *err)
 {
-    enum hf_code rc;
+    enum hf_code rc = HF_UNAVAILABLE;
+    bool connected = true;
     int fd;
 
     memset(joined, 0, sizeof *joined);
-    rc = connect_to(code->address, &fd, err);
-    if (rc == HF_OK) {
-        rc = join_over_socket(fd, code, identity, wish, joined, err);
-        (void)close(fd);
+    for (unsigned try = 0; try < TRIES && connected && rc == HF_UNAVAILABLE; try++) {
+        if (try > 0) pause_before(try - 1);
+        rc = connect_to(code->address, &fd, err);
+        connected = rc == HF_OK;
+        if (connected) {
+            rc = join_over_socket(fd, code, identity, wish, joined, err);
+            (void)close(fd);
+        }
     }
-    return rc == HF_OK ? HF_OK
-                       : hf_prefix(err, "join by way of the steward at %s", code->address);
+    if (rc == HF_OK) return HF_OK;
+    if (rc == HF_UNAVAILABLE && connected)
+        return hf_prefix(err, "join by way of the steward at %s, tried %u times",
+                         code->address, TRIES);
+    return hf_prefix(err, "join by way of the steward at %s", code->address);
 }

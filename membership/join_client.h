@@ -27,10 +27,10 @@ struct join_wish {
 
 /* Joins by the code: connects to its steward, verifies ring and steward before it proves
  * the invitation, takes certificate and roster, and announces itself.
- * HF_UNAVAILABLE, HF_TIMED_OUT: nobody answers there.  HF_DENIED: not the steward of that
- * ring, or it refuses; the message has its words.  HF_WRONG_KEY: code unknown there, used
- * up or expired.  HF_CORRUPT: the other side does not keep to the protocol.  Blocks; any
- * thread. */
+ * HF_UNAVAILABLE, HF_TIMED_OUT: nobody answers there, or, five times, hangs up.  HF_DENIED:
+ * not the steward of that ring, or it refuses; the message has its words.  HF_WRONG_KEY:
+ * code unknown there, used up or expired.  HF_CORRUPT: the other side does not keep to the
+ * protocol.  Blocks; any thread. */
 HF_MUST_CHECK enum hf_code join_ring(const struct invitation_code *code,
                                      const struct identity *identity,
                                      const struct join_wish *wish, struct joined *joined,

@@ -2,14 +2,15 @@
 
 Each LISTEN and TARGET is ADDR:PORT. Commands, one per line of standard input, each answered by
 "done": `delay MS` (each way), `loss PERCENT` (a lost segment comes 250 ms later, as retransmission
-would bring it), `cut` (connections stand, nothing passes, new ones hang), `mend`."""
+would bring it), `cut` (connections stand, nothing passes, new ones hang), `mend`, `refuse N` (the
+next N connections are closed as soon as they are there)."""
 import asyncio
 import os
 import random
 import sys
 
 RETRANSMISSION = 0.25
-state = {"delay": 0.0, "loss": 0.0}
+state = {"delay": 0.0, "loss": 0.0, "refuse": 0}
 passing = asyncio.Event()
 
 
@@ -50,6 +51,10 @@ async def carry(reader, writer):
 def server(target):
     async def serve(reader, writer):
         await passing.wait()
+        if state["refuse"] > 0:
+            state["refuse"] -= 1
+            writer.close()
+            return
         host, port = target.rsplit(":", 1)
         try:
             there_reader, there_writer = await asyncio.open_connection(host, int(port))
@@ -77,6 +82,8 @@ async def main():
             state["delay"] = float(rest[0]) / 1000
         elif word == "loss":
             state["loss"] = float(rest[0]) / 100
+        elif word == "refuse":
+            state["refuse"] = int(rest[0])
         elif word == "cut":
             passing.clear()
         elif word == "mend":
