@@ -109,16 +109,20 @@ static uint64_t extra_us(struct network *network)
     return extra;
 }
 
+bool network_reaches(const struct network *network, size_t from, size_t to)
+{
+    return network->places[from].part == network->places[to].part &&
+           (network->cuts == NULL || network->cuts[from * network->count + to] == 0);
+}
+
 struct network_fate network_send(struct network *network, size_t from, size_t to,
                                  unsigned class)
 {
     struct network_fate fate = {0, {0, 0}};
     uint64_t delay_us;
 
-    if (network->places[from].part != network->places[to].part) return fate;
-    if (network->cuts != NULL && network->cuts[from * network->count + to] != 0)
+    if (!network_reaches(network, from, to) || is_lost(network, from, to, class))
         return fate;
-    if (is_lost(network, from, to, class)) return fate;
     delay_us = network_delay_us(network, from, to);
     fate.copies = draw_chance(&network->draw, network->options.twice) ? 2 : 1;
     for (unsigned i = 0; i < fate.copies; i++)

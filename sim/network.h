@@ -62,6 +62,9 @@ uint64_t network_delay_us(const struct network *network, size_t from, size_t to)
 struct network_fate network_send(struct network *network, size_t from, size_t to,
                                  unsigned class);
 
+/* Neither a cut nor a part is between them: what one sends to the other may come. */
+bool network_reaches(const struct network *network, size_t from, size_t to);
+
 /* Cuts the way from one place to another (not the way back), or mends it.  False: no
  * memory, or too many places. */
 bool network_cut(struct network *network, size_t from, size_t to, bool cut);

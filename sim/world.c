@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum event_kind { EVENT_MESSAGE, EVENT_TICK, EVENT_TIMER, EVENT_RESET };
+enum event_kind { EVENT_MESSAGE, EVENT_TICK, EVENT_TIMER, EVENT_RESET, EVENT_SERVICE };
 
 /* ---- making ---- */
 
@@ -71,8 +71,10 @@ void world_free(struct world *world)
 {
     if (world == NULL) return;
     for (size_t i = 0; i < world->queue.count; i++) {
-        if (world->queue.events[i].kind == EVENT_MESSAGE)
-            parcel_free(world->queue.events[i].what.body);
+        const struct queue_event *event = &world->queue.events[i];
+
+        if (event->kind == EVENT_MESSAGE) parcel_free(event->what.body);
+        if (event->kind == EVENT_SERVICE) world->service.release(event->what.body);
     }
     queue_done(&world->queue);
     for (size_t i = 0; i < world->count && world->nodes != NULL; i++)
@@ -127,20 +129,34 @@ void world_after(struct world *world, uint64_t delay_us, uint64_t what)
     (void)push(world, world->now_us + delay_us, EVENT_TIMER, 0, NULL, what);
 }
 
-/* A node's clock starts anywhere and runs by 1000 + skew for every 1000. */
-static uint64_t local_ms(const struct world *world, const struct world_node *n)
+void world_post(struct world *world, uint64_t delay_us, size_t host, void *body)
 {
+    if (!push(world, world->now_us + delay_us, EVENT_SERVICE, host, body, 0))
+        world->service.release(body);
+}
+
+/* A node's clock starts anywhere and runs by 1000 + skew for every 1000. */
+uint64_t world_local_ms(const struct world *world, size_t host)
+{
+    const struct world_node *n = &world->nodes[host];
+
     return n->clock_ms + world->now_us * (uint64_t)(1000 + n->skew) / 1000000;
 }
 
-/* The first moment at which that clock shows at least local_ms. */
-static uint64_t true_us(const struct world_node *n, uint64_t local)
+uint64_t world_true_us(const struct world *world, size_t host, uint64_t local_ms)
 {
+    const struct world_node *n = &world->nodes[host];
     const uint64_t rate = (uint64_t)(1000 + n->skew);
 
-    if (local == UINT64_MAX) return WORLD_NEVER;
-    if (local <= n->clock_ms) return 0;
-    return ((local - n->clock_ms) * 1000000 + rate - 1) / rate;
+    if (local_ms == UINT64_MAX) return WORLD_NEVER;
+    if (local_ms <= n->clock_ms) return 0;
+    return ((local_ms - n->clock_ms) * 1000000 + rate - 1) / rate;
+}
+
+static void tell_service(struct world *world, size_t host, enum world_change change)
+{
+    if (world->service.on_host != NULL)
+        world->service.on_host(world, world->service.context, host, change);
 }
 
 static void plan_tick(struct world *world, size_t place)
@@ -394,10 +410,10 @@ void world_step(struct world *world, size_t place, struct chord_event *event)
     bool changed = false;
 
     if (world->broken != NULL) return;
-    event->now_ms = local_ms(world, n);
+    event->now_ms = world_local_ms(world, place);
     chord_step(n->node, event, world->out);
     world->steps++;
-    n->deadline_us = true_us(n, world->out->deadline_ms);
+    n->deadline_us = world_true_us(world, place, world->out->deadline_ms);
     plan_tick(world, place);
     obey(world, place, &changed);
     if (!chord_node_check(n->node)) world_break(world, "a node broke its own rules");
@@ -415,6 +431,7 @@ static void thaw(struct world *world, size_t place)
     world->nodes[place].frozen_us = 0;
     world_step(world, place, &event);
     if (world->judge != NULL) judge_step(world, place);
+    tell_service(world, place, WORLD_THAWED);
 }
 
 static void tick(struct world *world, size_t place, uint64_t at_us)
@@ -451,6 +468,10 @@ static void happen(struct world *world, const struct queue_event *event)
 
             world_step(world, event->place, &reset);
         }
+        break;
+    case EVENT_SERVICE:
+        world->service.on_parcel(world, world->service.context, event->place,
+                                 event->what.body);
         break;
     }
 }
@@ -490,6 +511,7 @@ void world_start(struct world *world, size_t place)
     n->deadline_us = WORLD_NEVER;
     n->frozen_us = 0;
     world->live++;
+    tell_service(world, place, WORLD_STARTED);
 }
 
 void world_join(struct world *world, size_t place, size_t contact)
@@ -520,6 +542,7 @@ void world_crash(struct world *world, size_t place)
     n->frozen_us = 0;
     n->liar = false;
     world->live--;
+    tell_service(world, place, WORLD_CRASHED);
     if (world->judge != NULL) judge_step(world, place);
 }
 

@@ -70,6 +70,19 @@ struct world_client {
                    struct chord_message *message);
 };
 
+/* What becomes of a host. */
+enum world_change { WORLD_STARTED, WORLD_CRASHED, WORLD_THAWED };
+
+/* What else runs on the hosts, beside routing (storage.h): told of what happens to them,
+ * and of what it has posted. */
+struct world_service {
+    void *context;
+    void (*on_host)(struct world *world, void *context, size_t host,
+                    enum world_change change);
+    void (*on_parcel)(struct world *world, void *context, size_t host, void *body);
+    void (*release)(void *body); /* one that is not delivered any more */
+};
+
 struct world_lookup {
     uint32_t asker; /* WORLD_NOBODY: free */
     uint32_t next_free;
@@ -84,7 +97,8 @@ struct world_lookup {
 struct world {
     struct world_options options;
     struct world_client client;
-    struct chord_peer *peers; /* of all places, ascending: a roster of everybody */
+    struct world_service service; /* all zero: there is none */
+    struct chord_peer *peers;     /* of all places, ascending: a roster of everybody */
     struct world_node *nodes;
     size_t count, live;    /* live: places with a node, frozen or not */
     uint32_t *by_position; /* hash table */
@@ -115,6 +129,12 @@ void world_free(struct world *world);
 void world_run(struct world *world, uint64_t duration_us);
 /* client.on_timer(what) in so long. */
 void world_after(struct world *world, uint64_t delay_us, uint64_t what);
+/* service.on_parcel(host, body) in so long, whatever became of the host; it owns the body
+ * then. */
+void world_post(struct world *world, uint64_t delay_us, size_t host, void *body);
+/* What the clock of a live host shows; and the first moment at which it shows that. */
+uint64_t world_local_ms(const struct world *world, size_t host);
+uint64_t world_true_us(const struct world *world, size_t host, uint64_t local_ms);
 /* Ends the run; the first reason counts.  `why` is a constant string. */
 void world_break(struct world *world, const char *why);
 
@@ -144,6 +164,8 @@ void world_lookup(struct world *world, size_t asker, const struct hf_id *key,
 
 /* ---- looking at it ---- */
 
+/* Node id; borrowed. */
+const struct hf_id *world_host_id(const struct world *world, size_t host);
 bool world_is_live(const struct world *world, size_t place);
 /* Live, not frozen, and a member of a ring. */
 bool world_is_member(const struct world *world, size_t place);

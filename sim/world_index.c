@@ -61,6 +61,11 @@ size_t world_place_at(const struct world *world, const struct hf_id *key)
     return low == world->count ? 0 : low;
 }
 
+const struct hf_id *world_host_id(const struct world *world, size_t host)
+{
+    return &world->peers[host].node;
+}
+
 bool world_is_live(const struct world *world, size_t place)
 {
     return world->nodes[place].node != NULL;

@@ -35,7 +35,7 @@ small lookup --nodes 300 --seeds 1..2 --set lookups=1000
 small lookup --nodes 300 --set lookups=500 --set table=1 --set encode=1
 small lookup --nodes 300 --set lookups=500 --set successors=2 --set near=0
 small load --nodes 500 --set keys=20000
-small massacre --nodes 300 --set lookups=50 --set runs=2 --set kill=0.4
+small massacre --nodes 300 --set lookups=50 --set blocks=20 --set runs=2 --set kill=0.4
 small churn --nodes 100 --set minutes=3 --set lookups=200 --set rate=0.05
 small heal --seeds 1..2
 small chaos --seeds 1..4
@@ -52,8 +52,8 @@ cmp -s <(awk 'NR > 1 { print $NF }' "$scratch/once") <(awk 'NR > 1 { print $NF }
     bad "two seeds, one trace"
 
 # Encoding on the way changes nothing that happens but the trace's spelling.
-"$sim" massacre --nodes 200 --set lookups=50 --set runs=1 --set kill=0.3 | cut -f 1-14 >"$scratch/once"
-"$sim" massacre --nodes 200 --set lookups=50 --set runs=1 --set kill=0.3 --set encode=1 | cut -f 1-14 >"$scratch/again"
+"$sim" massacre --nodes 200 --set lookups=50 --set blocks=20 --set runs=1 --set kill=0.3 | cut -f 1-14 >"$scratch/once"
+"$sim" massacre --nodes 200 --set lookups=50 --set blocks=20 --set runs=1 --set kill=0.3 --set encode=1 | cut -f 1-14 >"$scratch/again"
 if cmp -s "$scratch/once" "$scratch/again"; then ok "encoded or not"; else bad "encoding changes what happens"; fi
 
 timeout 280 "$sim" heal --seeds $heal_seeds >"$scratch/heal" 2>"$scratch/stderr" ||
