@@ -10,7 +10,7 @@
 #define SEED_MASK    0x7ffffu            /* so that no request's number has that bit */
 #define SILENCE_US   (10 * WORLD_SECOND) /* then a link on which nothing comes is broken */
 #define RETRY_MIN_US WORLD_SECOND
-#define RETRY_MAX_US WORLD_MINUTE
+#define RETRY_MAX_US (30 * WORLD_SECOND)
 #define FAIR_LOSS    11u /* classes after those of chord's messages: questions, answers */
 
 enum arrival_kind {
@@ -609,6 +609,11 @@ void storage_evict(struct storage *storage, size_t host)
     storage->members[host].evicted = true;
     for (size_t i = 0; i < storage->count; i++)
         storage->hosts[i].has_members = false;
+}
+
+bool storage_holds(const struct storage *storage, size_t host, const struct hf_id *block)
+{
+    return disk_indices(&storage->hosts[host].disk, block, false) != 0;
 }
 
 unsigned storage_within_reach(const struct storage *storage, const struct hf_id *block)

@@ -55,6 +55,8 @@ void storage_wipe(struct storage *storage, size_t host);
 /* It is a member no more, and nobody asks it. */
 void storage_evict(struct storage *storage, size_t host);
 
+/* A fragment of the block is on the host's disk. */
+bool storage_holds(const struct storage *storage, size_t host, const struct hf_id *block);
 /* How many distinct fragments of the block are on the disks of live hosts. */
 unsigned storage_within_reach(const struct storage *storage, const struct hf_id *block);
 /* How many are or were on anybody's disk. */

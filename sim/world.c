@@ -491,6 +491,12 @@ void world_run(struct world *world, uint64_t duration_us)
     if (world->broken == NULL) world->now_us = end_us;
 }
 
+void world_judge_no_more(struct world *world)
+{
+    judge_free(world->judge);
+    world->judge = NULL;
+}
+
 /* ---- what happens to nodes ---- */
 
 void world_start(struct world *world, size_t place)

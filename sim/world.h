@@ -138,6 +138,9 @@ uint64_t world_true_us(const struct world *world, size_t host, uint64_t local_ms
 /* Ends the run; the first reason counts.  `why` is a constant string. */
 void world_break(struct world *world, const char *why);
 
+/* From now on Zave's invariant may break. */
+void world_judge_no_more(struct world *world);
+
 /* ---- what happens to nodes ---- */
 
 /* A node of its own at a place that has none, with a clock of its own; it is ALONE. */

@@ -4,6 +4,7 @@
 #include "sim/liar.h"
 #include "sim/probe.h"
 #include "sim/scenarios.h"
+#include "sim/scenarios/chaos_blocks.h"
 
 #include <stdlib.h>
 
@@ -22,6 +23,7 @@ static const struct scenario_parameter parameters[] = {
     {"loss", 1, 0, 1, "1: messages are lost, doubled, overtaken"},
     {"clocks", 1, 0, 1, "1: clocks run at different rates"},
     {"liars", 1, 0, 1, "1: up to a fifth lie about their successors"},
+    {"blocks", 4, 0, 1000, "blocks that are put meanwhile"},
     {"proof", 2, 0, 2,
      "1: only what Zave's proof allows, 0: more, 2: even seeds only that"},
     {"periods", 30, 1, 10000, "stabilisation periods of faults"},
@@ -30,10 +32,12 @@ static const struct scenario_parameter parameters[] = {
     {0},
 };
 
-static const char columns[] =
-    "seed\tnodes\tsuccessors\tproof\troster\tliars\tperiod_"
-    "s\tcrashes\tfreezes\tcuts\tparts\t"
-    "lookups\tanswered\tright\tcalm_periods\tcalm_failed\tcalm_wrong\tsteps\ttrace";
+static const char columns[] = "seed\tnodes\tsuccessors\tproof\troster\tliars\tperiod_"
+                              "s\tcrashes\tfreezes\tcuts\tparts\t"
+                              "lookups\tanswered\tright\tcalm_periods\tcalm_failed\tcalm_"
+                              "wrong\tblocks\tacknowledged\tfetched\tgone\tsteps\ttrace";
+
+enum what { WHAT_FAULT, WHAT_PUT };
 
 struct chaos {
     const struct scenario_run *run;
@@ -44,7 +48,8 @@ struct chaos {
     uint32_t successors;
     uint64_t period_us, liars, crashes, freezes, cuts, parts;
     struct probe faulty, after; /* lookups among faults, and after them */
-    struct chord_peer *honest;  /* the roster when liars are evicted */
+    struct chaos_blocks blocks;
+    struct chord_peer *honest; /* the roster when liars are evicted */
 };
 
 /* ---- what happens ---- */
@@ -126,6 +131,7 @@ static void crash_one(struct world *world, struct chaos *chaos)
         world_leave(world, place);
     else
         world_crash(world, place);
+    chaos_blocks_crashed(&chaos->blocks, place);
 }
 
 static void restart_one(struct world *world, struct chaos *chaos)
@@ -177,6 +183,7 @@ static void crash_all(struct world *world, struct chaos *chaos)
         if (!world_is_live(world, i)) continue;
         chaos->crashes++;
         world_crash(world, i);
+        chaos_blocks_crashed(&chaos->blocks, i);
     }
     for (size_t i = 0; i < world->count; i++) {
         if (draw_below(&chaos->draw, 4) != 0) start(world, chaos, i);
@@ -214,24 +221,33 @@ static void one_fault(struct world *world, struct chaos *chaos)
     }
 }
 
-static void on_timer(struct world *world, void *context, uint64_t what)
+static void next_fault(struct world *world, struct chaos *chaos)
 {
-    struct chaos *chaos = context;
     const size_t asker = random_member(world, &chaos->draw);
     const double wait_us = draw_exponential(&chaos->draw, (double)chaos->period_us / 2);
 
-    (void)what;
-    if (chaos->calm) return;
     one_fault(world, chaos);
     if (asker != WORLD_NOBODY && world_is_member(world, asker))
         probe_ask(&chaos->faulty, world, asker, &chaos->draw);
-    world_after(world, 1 + (uint64_t)wait_us, 0);
+    world_after(world, 1 + (uint64_t)wait_us, WHAT_FAULT);
+}
+
+static void on_timer(struct world *world, void *context, uint64_t what)
+{
+    struct chaos *chaos = context;
+
+    if (chaos->calm) return;
+    if (what == WHAT_PUT)
+        chaos_blocks_put(&chaos->blocks, world);
+    else
+        next_fault(world, chaos);
 }
 
 static void on_answer(struct world *world, void *context, const struct world_answer *answer)
 {
     struct chaos *chaos = context;
 
+    if (storage_answer(chaos->blocks.stock.storage, answer)) return;
     probe_note(answer->user == 0 ? &chaos->faulty : &chaos->after, world, answer);
 }
 
@@ -349,6 +365,7 @@ static size_t evict_liars(struct world *world, struct chaos *chaos)
         }
         if (world_is_live(world, i)) world_crash(world, i);
         world->nodes[i].liar = false;
+        storage_evict(chaos->blocks.stock.storage, i);
     }
     return honest;
 }
@@ -416,13 +433,17 @@ static void print(struct scenario_run *run, const struct world *world,
     table_real(table, calm_periods, 1);
     table_number(table, chaos->after.failed);
     table_number(table, chaos->after.wrong);
+    table_number(table, chaos->blocks.stock.block_count);
+    table_number(table, chaos->blocks.acknowledged);
+    table_number(table, chaos->blocks.fetched);
+    table_number(table, chaos->blocks.gone);
     table_number(table, world->steps);
     table_hex(table, world->trace.state);
     table_row(table);
 }
 
 static void judge(struct scenario_run *run, const struct world *world,
-                  const struct chaos *chaos, double calm_periods)
+                  const struct chaos *chaos, double calm_periods, const char *blocks)
 {
     const struct probe *after = &chaos->after;
 
@@ -438,23 +459,36 @@ static void judge(struct scenario_run *run, const struct world *world,
                        "were wrong",
                        (unsigned long long)after->started, (unsigned long long)after->ended,
                        (unsigned long long)after->failed, (unsigned long long)after->wrong);
+    else if (blocks != NULL)
+        scenario_break(run, world->now_us, "%s", blocks);
+}
+
+/* Blocks are put at any time from the first faults on. */
+static void plan_puts(struct world *world, struct chaos *chaos, uint64_t faults_us)
+{
+    for (uint64_t i = 0; i < scenario_number(chaos->run, "blocks"); i++)
+        world_after(world, draw_below(&chaos->blocks.draw, faults_us), WHAT_PUT);
 }
 
 static void take_course(struct scenario_run *run, struct world *world, struct chaos *chaos)
 {
+    const uint64_t faults_us = scenario_number(run, "periods") * chaos->period_us;
+    const char *blocks;
     double calm_periods;
 
     begin(world, chaos);
     choose_liars(world, chaos);
-    world_after(world, chaos->period_us, 0);
-    world_run(world, scenario_number(run, "periods") * chaos->period_us);
+    plan_puts(world, chaos, faults_us);
+    world_after(world, chaos->period_us, WHAT_FAULT);
+    world_run(world, faults_us);
     calm_down(world, chaos);
     calm_periods = wait_for_ring(world, chaos->period_us, scenario_number(run, "calm"));
     world_run(world, FINGER_PERIODS * chaos->period_us);
     probe_all(&chaos->after, world, &chaos->draw);
     world_run(world, 2 * chaos->period_us);
+    blocks = chaos_blocks_fetch(&chaos->blocks, world);
     print(run, world, chaos, calm_periods);
-    judge(run, world, chaos, calm_periods);
+    judge(run, world, chaos, calm_periods, blocks);
 }
 
 static enum hf_code run_chaos(struct scenario_run *run, struct hf_err *err)
@@ -464,6 +498,7 @@ static enum hf_code run_chaos(struct scenario_run *run, struct hf_err *err)
         .run = run, .draw = draw_init(run->seed, 40), .after = {.user = 1}};
     const size_t nodes = draw_nodes(run, &chaos.draw);
     const uint64_t proof = scenario_number(run, "proof");
+    enum hf_code rc = HF_OK;
     struct world *world;
 
     chaos.successors = draw_successors(nodes, &chaos.draw);
@@ -473,14 +508,14 @@ static enum hf_code run_chaos(struct scenario_run *run, struct hf_err *err)
     chaos.period_us = periods_s[draw_below(&chaos.draw, 3)] * WORLD_SECOND;
     chaos.honest = hf_alloc_array(nodes, sizeof *chaos.honest);
     world = make_world(&chaos, nodes);
-    if (world != NULL && chaos.honest != NULL) take_course(run, world, &chaos);
-    if (world == NULL || chaos.honest == NULL)
-        (void)hf_fail(err, HF_NO_MEMORY, "no memory for %zu nodes", nodes);
+    if (world != NULL && chaos.honest != NULL && chaos_blocks_init(&chaos.blocks, world))
+        take_course(run, world, &chaos);
     else
-        err->code = HF_OK;
+        rc = hf_fail(err, HF_NO_MEMORY, "no memory for %zu nodes", nodes);
     world_free(world);
+    chaos_blocks_done(&chaos.blocks);
     free(chaos.honest);
-    return err->code;
+    return rc;
 }
 
 const struct scenario scenario_chaos = {
@@ -494,6 +529,9 @@ const struct scenario scenario_chaos = {
         "members crash or leave one by one as long as the invariant bears it; no two\n"
         "messages of a kind in a row are lost and none takes longer than a try; whoever\n"
         "restarts joins through members; nobody lies).\n"
+        "Blocks are put meanwhile, by dht/: what was acknowledged is durable, and is "
+        "fetched\n"
+        "as it was put while enough of its holders live.\n"
         "Nodes, if not given: drawn, 8 to 64.",
     .nodes = 0,
     .nodes_min = NODES_MIN,
