@@ -229,6 +229,8 @@ static void lookup_end(struct world *world, const struct chord_action *action)
                                         .started_us = lookup.started_us,
                                         .questions = lookup.questions,
                                         .answers = lookup.answers,
+                                        .hops = action->hops,
+                                        .timeouts = action->timeouts,
                                         .path = path_of(world, &lookup, action),
                                         .found = action->kind == CHORD_FOUND,
                                         .peers = action->peers,
@@ -314,8 +316,8 @@ static void post(struct world *world, size_t from, const struct chord_message *m
         return;
     }
     changed = *message;
-    world->client.tamper(world, world->client.context, from, &changed);
-    transmit(world, from, &changed);
+    if (world->client.tamper(world, world->client.context, from, &changed))
+        transmit(world, from, &changed);
 }
 
 static void note_delivery(struct world *world, size_t to, const struct parcel *parcel,
@@ -351,7 +353,9 @@ static void deliver(struct world *world, size_t to, struct parcel *parcel)
         return;
     }
     note_delivery(world, to, parcel, &message);
+    world->heard = &message;
     world_step(world, to, &event);
+    world->heard = NULL;
 }
 
 /* True when the parcel is not used up: it arrives later. */

@@ -54,6 +54,8 @@ struct world_answer {
     uint64_t started_us;
     unsigned questions; /* asked on the way */
     unsigned answers;   /* of those, answered */
+    unsigned hops;      /* questions, those that check the answer against a roster too */
+    unsigned timeouts;  /* of those, unanswered */
     unsigned path;      /* peers visited, the owner included (Stoica 2001) */
     bool found;
     const struct chord_peer *peers; /* the key's successors; for the call only */
@@ -66,7 +68,8 @@ struct world_client {
     void *context;
     void (*on_timer)(struct world *world, void *context, uint64_t what);
     void (*on_answer)(struct world *world, void *context, const struct world_answer *);
-    void (*tamper)(struct world *world, void *context, size_t from,
+    /* world.heard is what the liar answers.  False: it says nothing. */
+    bool (*tamper)(struct world *world, void *context, size_t from,
                    struct chord_message *message);
 };
 
@@ -113,8 +116,9 @@ struct world {
     struct judge *judge; /* NULL: not judged */
     struct trace trace;  /* of all that was delivered, and when */
     uint64_t steps, messages, bytes;
-    const char *broken;  /* NULL: all is well; else why the run ended */
-    size_t broken_place; /* whose step it was; WORLD_NOBODY: nobody's */
+    const struct chord_message *heard; /* what the step under way is about, or NULL */
+    const char *broken;                /* NULL: all is well; else why the run ended */
+    size_t broken_place;               /* whose step it was; WORLD_NOBODY: nobody's */
     struct chord_output *out;
 };
 

@@ -251,12 +251,13 @@ static void on_answer(struct world *world, void *context, const struct world_ans
     probe_note(answer->user == 0 ? &chaos->faulty : &chaos->after, world, answer);
 }
 
-static void tamper(struct world *world, void *context, size_t from,
+static bool tamper(struct world *world, void *context, size_t from,
                    struct chord_message *message)
 {
     struct chaos *chaos = context;
 
     liar_change(world, &chaos->draw, from, message);
+    return true;
 }
 
 /* ---- the course of a run ---- */
