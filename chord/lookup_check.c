@@ -43,6 +43,34 @@ static void ask(struct chord_node *node, struct chord_lookup *lookup,
     chord_send(node, peer, CHORD_MESSAGE_PING, lookup->rpc);
 }
 
+static bool fits(const struct chord_lookup *lookup, const struct chord_peer *peer)
+{
+    return lookup->found_count < CHORD_MESSAGE_PEERS_MAX ||
+           chord_compare_from(&lookup->key, &peer->position,
+                              &lookup->found[lookup->found_count - 1].position) < 0;
+}
+
+/* A member that is not believed dead. */
+static bool counts(const struct chord_node *node, const struct chord_peer *peer)
+{
+    const struct chord_peer *member = &node->roster[table_roster_at(node, &peer->position)];
+
+    return chord_peer_equal(member, peer) && !table_is_suspect(node, peer);
+}
+
+/* Takes out the last of found[] that does not count.  False: all do. */
+static bool drop_one(const struct chord_node *node, struct chord_lookup *lookup)
+{
+    for (size_t i = lookup->found_count; i-- > 0;) {
+        if (counts(node, &lookup->found[i])) continue;
+        lookup->found_count--;
+        memmove(&lookup->found[i], &lookup->found[i + 1],
+                (lookup->found_count - i) * sizeof lookup->found[0]);
+        return true;
+    }
+    return false;
+}
+
 bool lookup_check_next(struct chord_node *node, struct chord_lookup *lookup)
 {
     const size_t n = node->roster_count;
@@ -62,13 +90,19 @@ bool lookup_check_next(struct chord_node *node, struct chord_lookup *lookup)
         } else if (chord_peer_equal(peer, &node->self)) {
             insert(lookup, &node->self);
             right++;
-        } else if (lookup->skipped_count < CHORD_CHECKS_MAX) {
+        } else if (lookup->skipped_count < CHORD_CHECKS_MAX &&
+                   (fits(lookup, peer) || drop_one(node, lookup))) {
             ask(node, lookup, peer);
         } else {
             break;
         }
     }
     if (lookup->deadline_ms > lookup->expires_ms) lookup->deadline_ms = lookup->expires_ms;
+    /* The dead and the made up must not stand in the place of members that are further on.
+     */
+    while (lookup->skipped_count == 0 && lookup->found_count > lookup->wanted &&
+           drop_one(node, lookup)) {
+    }
     return lookup->skipped_count > 0;
 }
 

@@ -164,7 +164,8 @@ static void post(struct gossip_world *world, enum event_kind kind, size_t from, 
 
 static void send_digest(struct gossip_world *world, size_t from, size_t to)
 {
-    const struct network_fate fate = network_send(&world->network, from, to, 0);
+    const struct network_fate fate =
+        network_send(&world->network, from, to, from * world->count + to, 0);
     const struct gossip_bundle nothing = {0};
 
     world->digests++;
@@ -174,7 +175,8 @@ static void send_digest(struct gossip_world *world, size_t from, size_t to)
 
 static void send_bundle(struct gossip_world *world, size_t from, size_t to, uint64_t since)
 {
-    const struct network_fate fate = network_send(&world->network, from, to, 0);
+    const struct network_fate fate =
+        network_send(&world->network, from, to, from * world->count + to, 0);
     struct gossip_bundle bundle = {0};
 
     if (!world->facts.encode(world->facts.context, from, since, &bundle)) {
@@ -530,7 +532,8 @@ struct gossip_world *gossip_world_new(const struct gossip_world_options *options
     world->draw = draw_init(options->seed, 2);
     world->nodes = hf_alloc_array(world->count, sizeof *world->nodes);
     world->linked = hf_alloc_array(link_bytes(world), 1);
-    if (!network_init(&world->network, &options->network, world->count, options->seed) ||
+    if (!network_init(&world->network, &options->network, world->count, world->count,
+                      options->seed) ||
         world->nodes == NULL || world->linked == NULL) {
         gossip_world_free(world);
         return NULL;

@@ -69,7 +69,7 @@ void liar_change(const struct world *world, struct draw *draw, size_t from,
 
 static bool lies(const struct world *world, size_t place)
 {
-    return world_is_live(world, place) && world->nodes[place].liar;
+    return world_is_live(world, place) && world->hosts[world_host_of(world, place)].liar;
 }
 
 static bool is_dead(const struct world *world, size_t place)

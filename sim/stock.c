@@ -83,8 +83,8 @@ size_t stock_put(struct stock *stock, size_t host, uint32_t k, uint32_t n)
     if (grown != NULL) stock->blocks = grown;
     if (grown == NULL ||
         sample_init(&grown[number].sample, stock->sampler,
-                    world->options.seed << 24 | number, world_host_id(world, host),
-                    chosen.k, chosen.n, &err) != HF_OK) {
+                    world->options.seed << 24 | number, &world->hosts[host].id, chosen.k,
+                    chosen.n, &err) != HF_OK) {
         world_break(world, "no memory for a block, or no erasure code");
         return number;
     }

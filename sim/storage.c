@@ -100,7 +100,9 @@ static struct arrival *arrival_new(struct storage *storage, enum arrival_kind ki
 
 static size_t host_of(const struct storage *storage, const struct hf_id *node)
 {
-    return world_place_of(storage->world, node);
+    const size_t place = world_place_of(storage->world, node);
+
+    return place == WORLD_NOBODY ? WORLD_NOBODY : world_host_of(storage->world, place);
 }
 
 /* ---- messages ---- */
@@ -143,6 +145,12 @@ static void break_link(struct storage *storage, size_t host, size_t peer, uint64
     world_post(storage->world, in_us, host, arrival);
 }
 
+/* Between their first positions, for they have no others here. */
+static size_t way_of(const struct world *world, size_t from, size_t to)
+{
+    return world->hosts[from].places[0] * world->count + world->hosts[to].places[0];
+}
+
 static void transmit(struct storage *storage, size_t from, const struct dht_action *action)
 {
     struct world *world = storage->world;
@@ -153,7 +161,7 @@ static void transmit(struct storage *storage, size_t from, const struct dht_acti
     if (to == WORLD_NOBODY) return;
     if (!network_reaches(&world->network, from, to))
         break_link(storage, from, to, SILENCE_US);
-    fate = network_send(&world->network, from, to,
+    fate = network_send(&world->network, from, to, way_of(world, from, to),
                         FAIR_LOSS + dht_message_is_answer(message->kind));
     for (unsigned i = 0; i < fate.copies; i++) {
         struct arrival *arrival = arrival_new(storage, ARRIVAL_MESSAGE, to);
@@ -235,7 +243,7 @@ static void retry(struct storage *storage, size_t host, const struct arrival *ar
     if (!is_down(storage, host, peer) ||
         storage->hosts[host].links[peer].retry_us != arrival->at_us)
         return;
-    if (world_is_live(world, peer) && world->nodes[peer].frozen_us == 0 &&
+    if (world_host_is_live(world, peer) && world->hosts[peer].frozen_us == 0 &&
         network_reaches(&world->network, host, peer) &&
         network_reaches(&world->network, peer, host))
         link_up(storage, host, peer);
@@ -250,7 +258,7 @@ static void refuse(struct storage *storage, size_t host, const struct arrival *m
     const size_t from = message->peer;
     const bool aloud = draw_chance(&storage->draw, world->options.reset);
 
-    if (world_is_live(world, from))
+    if (world_host_is_live(world, from))
         break_link(storage, from, host,
                    aloud ? network_delay_us(&world->network, host, from) : SILENCE_US);
 }
@@ -320,10 +328,11 @@ static uint32_t away_ms(const struct chord_node *node, const struct chord_peer *
 bool storage_answer(struct storage *storage, const struct world_answer *answer)
 {
     struct world *world = storage->world;
+    const size_t host = world_host_of(world, answer->asker);
     struct arrival *arrival;
 
     if (!(answer->user & LOOKUP_USER)) return false;
-    arrival = arrival_new(storage, ARRIVAL_FOUND, answer->asker);
+    arrival = arrival_new(storage, ARRIVAL_FOUND, host);
     if (arrival == NULL) return true;
     arrival->tag = answer->user & ~LOOKUP_USER;
     arrival->found = hf_alloc_array(1, sizeof *arrival->found);
@@ -336,7 +345,7 @@ bool storage_answer(struct storage *storage, const struct world_answer *answer)
         found->ids[found->count] = peer->node;
         found->away_ms[found->count++] = away_ms(world->nodes[answer->asker].node, peer);
     }
-    world_post(world, 0, answer->asker, arrival);
+    world_post(world, 0, host, arrival);
     return true;
 }
 
@@ -358,8 +367,9 @@ static void look_up(struct storage *storage, size_t host, const struct dht_actio
 {
     const uint32_t most = CHORD_SUCCESSORS_MAX;
 
-    world_lookup(storage->world, host, &action->key,
-                 action->wanted < most ? action->wanted : most, LOOKUP_USER | action->tag);
+    world_lookup(storage->world, world_nearest(storage->world, host, &action->key),
+                 &action->key, action->wanted < most ? action->wanted : most,
+                 LOOKUP_USER | action->tag);
 }
 
 /* ---- steps ---- */
@@ -485,21 +495,20 @@ static void on_parcel(struct world *world, void *context, size_t host, void *bod
 {
     struct storage *storage = context;
     struct arrival *arrival = body;
-    const struct world_node *node = &world->nodes[host];
+    const struct world_host *h = &world->hosts[host];
 
-    if (arrival->kind == ARRIVAL_MESSAGE && node->node == NULL) {
+    if (arrival->kind == ARRIVAL_MESSAGE && !world_host_is_live(world, host)) {
         refuse(storage, host, arrival);
     } else if (arrival->kind == ARRIVAL_MESSAGE ||
                arrival->incarnation == storage->hosts[host].incarnation) {
-        if (arrival->kind == ARRIVAL_MESSAGE &&
-            node->frozen_us > world->now_us + SILENCE_US &&
-            world_is_live(world, arrival->peer))
+        if (arrival->kind == ARRIVAL_MESSAGE && h->frozen_us > world->now_us + SILENCE_US &&
+            world_host_is_live(world, arrival->peer))
             break_link(storage, arrival->peer, host, SILENCE_US);
-        if (node->frozen_us != 0 && waits(storage, arrival)) {
-            world_post(world, node->frozen_us - world->now_us, host, arrival);
+        if (h->frozen_us != 0 && waits(storage, arrival)) {
+            world_post(world, h->frozen_us - world->now_us, host, arrival);
             return;
         }
-        if (node->frozen_us == 0) arrive(storage, host, arrival);
+        if (h->frozen_us == 0) arrive(storage, host, arrival);
     }
     arrival_free(arrival);
 }
@@ -532,7 +541,7 @@ struct storage *storage_new(struct world *world, const struct storage_options *o
     storage->world = world;
     storage->options = *options;
     storage->client = *client;
-    storage->count = world->count;
+    storage->count = world->host_count;
     storage->draw = draw_init(world->options.seed, 6);
     storage->hosts = hf_alloc_array(storage->count, sizeof *storage->hosts);
     storage->members = hf_alloc_array(storage->count, sizeof *storage->members);
@@ -541,8 +550,8 @@ struct storage *storage_new(struct world *world, const struct storage_options *o
         return NULL;
     }
     for (size_t i = 0; i < storage->count; i++) {
-        storage->members[i] =
-            (struct dht_member){.id = world->peers[i].node, .positions = 1};
+        storage->members[i] = (struct dht_member){.id = world->hosts[i].id,
+                                                  .positions = world->hosts[i].place_count};
         storage->hosts[i].tick_us = WORLD_NEVER;
     }
     world->service = (struct world_service){.context = storage,
@@ -621,7 +630,7 @@ unsigned storage_within_reach(const struct storage *storage, const struct hf_id 
     uint32_t bits = 0;
 
     for (size_t i = 0; i < storage->count; i++) {
-        if (world_is_live(storage->world, i))
+        if (world_host_is_live(storage->world, i))
             bits |= disk_indices(&storage->hosts[i].disk, block, false);
     }
     return (unsigned)__builtin_popcount(bits);

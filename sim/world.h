@@ -1,8 +1,10 @@
 /* world.h - a ring of production chord_nodes in virtual time.
  *
  * Owns the nodes, their clocks, the network between them and the queue of what is to
- * happen.  Everything follows from the seed.  Places are numbered in ascending order of
- * their positions; a place holds one node, or none.
+ * happen.  Everything follows from the seed.  A host stands on one position or several;
+ * hosts are numbered in ascending order of their ids, places of their positions (so where
+ * each host has one position, it and its place have one number).  A place holds one node,
+ * or none; a host starts, fails, is suspended and is reached as a whole.
  *
  * A failure of the simulator itself (no memory) and a broken promise both end the run:
  * `broken` says which.  Not thread-safe: one owner. */
@@ -24,7 +26,9 @@ struct world;
 
 struct world_options {
     uint64_t seed;
-    size_t places;
+    size_t hosts;
+    const uint32_t *positions; /* of each host, 1..CHORD_POSITIONS_MAX, borrowed for
+                                  world_new; NULL: one each */
     struct chord_config chord; /* of every node; its seed is drawn */
     struct network_options network;
     bool encode;       /* messages are encoded and parsed again on their way */
@@ -35,15 +39,22 @@ struct world_options {
     unsigned backlog;  /* of 1000 messages to a frozen node: arrive when it thaws */
 };
 
-struct world_node {
-    struct chord_node *node; /* NULL: there is none */
-    uint64_t deadline_us;    /* it wants to be ticked */
-    uint64_t tick_us;        /* the tick in the queue; WORLD_NEVER: none */
+struct world_host {
+    struct hf_id id;
+    uint32_t *places; /* by index of its positions */
+    uint32_t place_count;
     uint64_t started_us;
     uint64_t frozen_us; /* suspended until then; 0: it runs */
     uint64_t clock_ms;  /* added to its clock, which so starts anywhere */
     int32_t skew;       /* its clock gains so many parts of 1000 */
     bool liar;          /* world_client.tamper sees what it sends */
+};
+
+struct world_node {
+    struct chord_node *node; /* NULL: there is none */
+    uint32_t host;           /* whose */
+    uint64_t deadline_us;    /* it wants to be ticked */
+    uint64_t tick_us;        /* the tick in the queue; WORLD_NEVER: none */
 };
 
 /* How a lookup ended. */
@@ -103,7 +114,10 @@ struct world {
     struct world_service service; /* all zero: there is none */
     struct chord_peer *peers;     /* of all places, ascending: a roster of everybody */
     struct world_node *nodes;
-    size_t count, live;    /* live: places with a node, frozen or not */
+    struct world_host *hosts;
+    uint32_t *host_places;
+    size_t host_count;
+    size_t count, live;    /* places; of them with a node, frozen or not */
     uint32_t *by_position; /* hash table */
     size_t by_position_size;
     struct network network;
@@ -122,7 +136,7 @@ struct world {
     struct chord_output *out;
 };
 
-/* Places at positions drawn from the seed, no node anywhere.  NULL: no memory. */
+/* Hosts with ids drawn from the seed, no node anywhere.  NULL: no memory. */
 struct world *world_new(const struct world_options *options,
                         const struct world_client *client);
 void world_free(struct world *world);
@@ -145,23 +159,24 @@ void world_break(struct world *world, const char *why);
 /* From now on Zave's invariant may break. */
 void world_judge_no_more(struct world *world);
 
-/* ---- what happens to nodes ---- */
+/* ---- what happens to hosts ---- */
 
-/* A node of its own at a place that has none, with a clock of its own; it is ALONE. */
-void world_start(struct world *world, size_t place);
-/* Tells it of a contact to join through. */
-void world_join(struct world *world, size_t place, size_t contact);
-/* `peers` stay the caller's and must live as long as the node has them. */
-void world_roster(struct world *world, size_t place, const struct chord_peer *peers,
+/* Nodes of its own at its places, where there are none, with a clock of its own; they are
+ * ALONE. */
+void world_start(struct world *world, size_t host);
+/* Tells them of a contact, a place, to join through. */
+void world_join(struct world *world, size_t host, size_t contact);
+/* `peers` stay the caller's and must live as long as the nodes have them. */
+void world_roster(struct world *world, size_t host, const struct chord_peer *peers,
                   size_t count);
 /* It is gone without a word. */
-void world_crash(struct world *world, size_t place);
+void world_crash(struct world *world, size_t host);
 /* It says that it stops, and is gone. */
-void world_leave(struct world *world, size_t place);
+void world_leave(struct world *world, size_t host);
 /* Nothing reaches it and it does nothing for so long. */
-void world_freeze(struct world *world, size_t place, uint64_t duration_us);
+void world_freeze(struct world *world, size_t host, uint64_t duration_us);
 /* It runs again, from now on. */
-void world_thaw(struct world *world, size_t place);
+void world_thaw(struct world *world, size_t host);
 /* Gives the node at `place` an event; now_ms is filled in. */
 void world_step(struct world *world, size_t place, struct chord_event *event);
 
@@ -171,8 +186,12 @@ void world_lookup(struct world *world, size_t asker, const struct hf_id *key,
 
 /* ---- looking at it ---- */
 
-/* Node id; borrowed. */
-const struct hf_id *world_host_id(const struct world *world, size_t host);
+/* Whose place it is. */
+size_t world_host_of(const struct world *world, size_t place);
+bool world_host_is_live(const struct world *world, size_t host);
+/* Of a host's places the one whose node knows most about the key: where the daemon begins.
+ */
+size_t world_nearest(const struct world *world, size_t host, const struct hf_id *key);
 bool world_is_live(const struct world *world, size_t place);
 /* Live, not frozen, and a member of a ring. */
 bool world_is_member(const struct world *world, size_t place);

@@ -8,12 +8,14 @@
 
 #include <stdlib.h>
 
-#define NODES_MIN      8u
-#define NODES_MAX      64u
-#define FINGER_PERIODS 5u /* then fingers to the dead are gone */
-#define CHECKS         2u /* looks per period */
-#define CONTACTS       4u /* members that a joiner knows */
-#define LATE_PERMILL   50u
+#define NODES_MIN       8u
+#define NODES_MAX       64u
+#define FINGER_PERIODS  5u  /* then fingers to the dead are gone */
+#define CHECKS          2u  /* looks per period */
+#define CONTACTS        4u  /* members that a joiner knows */
+#define POSITION_POWERS 7u  /* 1 to 64 */
+#define POSITIONS_MAX   72u /* of a ring, beside the first of each host */
+#define LATE_PERMILL    50u
 
 static const struct scenario_parameter parameters[] = {
     {"crashes", 1, 0, 1, "1: nodes crash, leave and come back, minutes or days later"},
@@ -24,6 +26,7 @@ static const struct scenario_parameter parameters[] = {
     {"clocks", 1, 0, 1, "1: clocks run at different rates"},
     {"liars", 1, 0, 1, "1: up to a fifth lie about their successors"},
     {"blocks", 4, 0, 1000, "blocks that are put meanwhile"},
+    {"positions", 1, 0, 1, "1: in a quarter of the runs hosts stand on up to 64 positions"},
     {"proof", 2, 0, 2,
      "1: only what Zave's proof allows, 0: more, 2: even seeds only that"},
     {"periods", 30, 1, 10000, "stabilisation periods of faults"},
@@ -32,10 +35,11 @@ static const struct scenario_parameter parameters[] = {
     {0},
 };
 
-static const char columns[] = "seed\tnodes\tsuccessors\tproof\troster\tliars\tperiod_"
-                              "s\tcrashes\tfreezes\tcuts\tparts\t"
-                              "lookups\tanswered\tright\tcalm_periods\tcalm_failed\tcalm_"
-                              "wrong\tblocks\tacknowledged\tfetched\tgone\tsteps\ttrace";
+static const char columns[] =
+    "seed\tnodes\tsuccessors\tproof\troster\tliars\tperiod_"
+    "s\tcrashes\tfreezes\tcuts\tparts\t"
+    "lookups\tanswered\tright\tcalm_periods\tcalm_failed\tcalm_"
+    "wrong\tblocks\tacknowledged\tfetched\tgone\tpositions\tsteps\ttrace";
 
 enum what { WHAT_FAULT, WHAT_PUT };
 
@@ -49,7 +53,9 @@ struct chaos {
     uint64_t period_us, liars, crashes, freezes, cuts, parts;
     struct probe faulty, after; /* lookups among faults, and after them */
     struct chaos_blocks blocks;
-    struct chord_peer *honest; /* the roster when liars are evicted */
+    struct chord_peer *honest; /* the roster when liars are evicted, */
+    bool *evicted;             /* and who is */
+    uint32_t *positions;       /* of each host */
 };
 
 /* ---- what happens ---- */
@@ -86,24 +92,24 @@ static struct contacts choose_contacts(struct world *world, struct chaos *chaos)
 }
 
 /* Tells a node that joins of some members; the proof begins with such a one. */
-static void introduce(struct world *world, size_t place, const struct contacts *contacts)
+static void introduce(struct world *world, size_t host, const struct contacts *contacts)
 {
     for (unsigned i = 0; i < CONTACTS; i++) {
         if (contacts->places[i] != WORLD_NOBODY)
-            world_join(world, place, contacts->places[i]);
+            world_join(world, host, contacts->places[i]);
     }
 }
 
 /* A daemon that starts knows its roster, or some members. */
-static void start(struct world *world, struct chaos *chaos, size_t place)
+static void start(struct world *world, struct chaos *chaos, size_t host)
 {
     const struct contacts contacts = choose_contacts(world, chaos);
 
-    world_start(world, place);
+    world_start(world, host);
     if (chaos->proof)
-        introduce(world, place, &contacts);
+        introduce(world, host, &contacts);
     else
-        world_roster(world, place, world->peers, world->count);
+        world_roster(world, host, world->peers, world->count);
 }
 
 /* One more member has heard who is on the roster. */
@@ -112,56 +118,70 @@ static void spread_roster(struct world *world, struct chaos *chaos)
     const size_t place = random_member(world, &chaos->draw);
 
     if (chaos->proof && chaos->roster && place != WORLD_NOBODY)
-        world_roster(world, place, world->peers, world->count);
+        world_roster(world, world_host_of(world, place), world->peers, world->count);
 }
 
-static bool may_fail(struct world *world, const struct chaos *chaos, size_t place)
+static bool may_fail(struct world *world, const struct chaos *chaos, size_t host)
 {
-    if (chaos->proof) return judge_may_fail(world->judge, world, place);
-    return world->live > 2;
+    if (chaos->proof) return judge_may_fail(world->judge, world, host);
+    return world->live > 1 + world->hosts[host].place_count;
+}
+
+/* One with a member among its places that may fail now, or WORLD_NOBODY. */
+static size_t choose_victim(struct world *world, struct chaos *chaos)
+{
+    const size_t place = random_member(world, &chaos->draw);
+    size_t host;
+
+    if (place == WORLD_NOBODY) return WORLD_NOBODY;
+    host = world_host_of(world, place);
+    return may_fail(world, chaos, host) ? host : WORLD_NOBODY;
 }
 
 static void crash_one(struct world *world, struct chaos *chaos)
 {
-    const size_t place = random_member(world, &chaos->draw);
+    const size_t host = choose_victim(world, chaos);
 
-    if (place == WORLD_NOBODY || !may_fail(world, chaos, place)) return;
+    if (host == WORLD_NOBODY) return;
     chaos->crashes++;
     if (draw_below(&chaos->draw, 3) == 0)
-        world_leave(world, place);
+        world_leave(world, host);
     else
-        world_crash(world, place);
-    chaos_blocks_crashed(&chaos->blocks, place);
+        world_crash(world, host);
+    chaos_blocks_crashed(&chaos->blocks, host);
 }
 
 static void restart_one(struct world *world, struct chaos *chaos)
 {
-    const size_t place = draw_below(&chaos->draw, world->count);
+    const size_t host = draw_below(&chaos->draw, world->host_count);
 
-    if (!world_is_live(world, place)) start(world, chaos, place);
+    if (!world_host_is_live(world, host)) start(world, chaos, host);
 }
 
 static void freeze_one(struct world *world, struct chaos *chaos)
 {
     const size_t place = random_member(world, &chaos->draw);
     const double periods = draw_logarithmic(&chaos->draw, 0.01, 10);
+    size_t host;
 
-    if (place == WORLD_NOBODY || !may_fail(world, chaos, place)) return;
+    if (place == WORLD_NOBODY) return;
+    host = world_host_of(world, place);
+    if (!may_fail(world, chaos, host)) return;
     chaos->freezes++;
-    world_freeze(world, place, 1 + (uint64_t)(periods * (double)chaos->period_us));
+    world_freeze(world, host, 1 + (uint64_t)(periods * (double)chaos->period_us));
 }
 
-/* One direction between two places, or all that one place says or hears. */
+/* One direction between two hosts, or all that one host says or hears. */
 static void cut_some(struct world *world, struct chaos *chaos)
 {
-    const size_t a = draw_below(&chaos->draw, world->count);
-    const size_t b = draw_below(&chaos->draw, world->count);
+    const size_t a = draw_below(&chaos->draw, world->host_count);
+    const size_t b = draw_below(&chaos->draw, world->host_count);
     const uint64_t how = draw_below(&chaos->draw, 4);
 
     chaos->cuts++;
     if (how < 2 && !network_cut(&world->network, a, b, true))
         world_break(world, "the simulator is out of memory");
-    for (size_t i = 0; i < world->count && how >= 2; i++) {
+    for (size_t i = 0; i < world->host_count && how >= 2; i++) {
         if (!network_cut(&world->network, how == 2 ? a : i, how == 2 ? i : a, true))
             world_break(world, "the simulator is out of memory");
     }
@@ -172,20 +192,20 @@ static void part(struct world *world, struct chaos *chaos)
     const uint64_t parts = draw_between(&chaos->draw, 2, 4);
 
     chaos->parts++;
-    for (size_t i = 0; i < world->count; i++)
+    for (size_t i = 0; i < world->host_count; i++)
         network_part(&world->network, i, (uint32_t)draw_below(&chaos->draw, parts));
 }
 
 /* Everybody at once, and back within a period. */
 static void crash_all(struct world *world, struct chaos *chaos)
 {
-    for (size_t i = 0; i < world->count; i++) {
-        if (!world_is_live(world, i)) continue;
+    for (size_t i = 0; i < world->host_count; i++) {
+        if (!world_host_is_live(world, i)) continue;
         chaos->crashes++;
         world_crash(world, i);
         chaos_blocks_crashed(&chaos->blocks, i);
     }
-    for (size_t i = 0; i < world->count; i++) {
+    for (size_t i = 0; i < world->host_count; i++) {
         if (draw_below(&chaos->draw, 4) != 0) start(world, chaos, i);
     }
 }
@@ -268,6 +288,22 @@ static size_t draw_nodes(const struct scenario_run *run, struct draw *draw)
     return (size_t)draw_logarithmic(draw, NODES_MIN, NODES_MAX + 0.99);
 }
 
+/* Powers of two, as the daemon has them, up to all there are; but not too many in all, nor
+ * most of the ring's on one host: the daemon gives none to hosts of small rings. */
+static void draw_positions(struct chaos *chaos, size_t nodes)
+{
+    struct draw draw = draw_init(chaos->run->seed, 42);
+    const bool several = wants(chaos, "positions") && draw_below(&draw, 4) == 0;
+    size_t spare = POSITIONS_MAX;
+
+    for (size_t i = 0; i < nodes; i++) {
+        chaos->positions[i] = several ? 1u << draw_below(&draw, POSITION_POWERS) : 1;
+        if (chaos->positions[i] > nodes || chaos->positions[i] - 1 > spare)
+            chaos->positions[i] = 1;
+        spare -= chaos->positions[i] - 1;
+    }
+}
+
 /* 2(r + 1) nodes make a ring that the proof is about. */
 static uint32_t draw_successors(size_t nodes, struct draw *draw)
 {
@@ -302,7 +338,8 @@ static struct world *make_world(struct chaos *chaos, size_t nodes)
     const uint64_t timeout_ms = chaos->period_us / 20000;
     const struct world_options options = {
         .seed = chaos->run->seed,
-        .places = nodes,
+        .hosts = nodes,
+        .positions = chaos->positions,
         .chord = {.stabilise_ms = chaos->period_us / 1000,
                   .rpc_timeout_ms = timeout_ms,
                   .lookup_timeout_ms = 10 * timeout_ms,
@@ -327,51 +364,85 @@ static void begin(struct world *world, struct chaos *chaos)
     const size_t founders = draw_between(&chaos->draw, chaos->successors + 1, world->count);
 
     if (!chaos->proof && chaos->roster && draw_below(&chaos->draw, 2) == 0) {
-        for (size_t i = 0; i < world->count; i++)
+        for (size_t i = 0; i < world->host_count; i++)
             start(world, chaos, i);
         return;
     }
     while (world->live < founders) {
-        const size_t place = draw_below(&chaos->draw, world->count);
+        const size_t host = draw_below(&chaos->draw, world->host_count);
 
-        if (!world_is_live(world, place)) world_start(world, place);
+        if (!world_host_is_live(world, host)) world_start(world, host);
     }
     founding_make_ring(world, true);
-    for (size_t i = 0; i < world->count && chaos->roster; i++) {
-        if (world_is_live(world, i)) world_roster(world, i, world->peers, world->count);
+    for (size_t i = 0; i < world->host_count && chaos->roster; i++) {
+        if (world_host_is_live(world, i))
+            world_roster(world, i, world->peers, world->count);
     }
 }
 
 static void choose_liars(struct world *world, struct chaos *chaos)
 {
     /* Without them the roster must still be long enough for Zave's ring. */
-    const size_t spare = world->count - 2 * (chaos->successors + 1);
-    const size_t fifth = world->count / 5;
+    size_t spare = world->count - 2 * (chaos->successors + 1);
+    const size_t fifth = world->host_count / 5;
 
     if (chaos->proof || !wants(chaos, "liars")) return;
     chaos->liars = draw_below(&chaos->draw, (fifth < spare ? fifth : spare) + 1);
-    for (uint64_t i = 0; i < chaos->liars; i++)
-        world->nodes[draw_below(&chaos->draw, world->count)].liar = true;
+    for (uint64_t i = 0; i < chaos->liars; i++) {
+        struct world_host *host =
+            &world->hosts[draw_below(&chaos->draw, world->host_count)];
+
+        if (host->place_count > spare) continue;
+        host->liar = true;
+        spare -= host->place_count;
+    }
 }
 
-/* Liars are found out and evicted. */
+/* Liars are found out and evicted; returns how many positions the others have. */
 static size_t evict_liars(struct world *world, struct chaos *chaos)
 {
     size_t honest = 0;
 
     for (size_t i = 0; i < world->count; i++) {
-        if (!world->nodes[i].liar) {
+        if (!world->hosts[world_host_of(world, i)].liar)
             chaos->honest[honest++] = world->peers[i];
-            continue;
-        }
-        if (world_is_live(world, i)) world_crash(world, i);
-        world->nodes[i].liar = false;
+    }
+    for (size_t i = 0; i < world->host_count; i++) {
+        chaos->evicted[i] = world->hosts[i].liar;
+        if (!chaos->evicted[i]) continue;
+        if (world_host_is_live(world, i)) world_crash(world, i);
+        world->hosts[i].liar = false;
         storage_evict(chaos->blocks.stock.storage, i);
     }
     return honest;
 }
 
-/* No fault any more: the honest run, and those who need one have a roster or a contact. */
+static bool all_members(const struct world *world, size_t host)
+{
+    const struct world_host *h = &world->hosts[host];
+
+    for (uint32_t i = 0; i < h->place_count; i++) {
+        if (!world_is_member(world, h->places[i])) return false;
+    }
+    return true;
+}
+
+/* It runs, unless it is one of those that stay away, and has a roster or a contact. */
+static void settle(struct world *world, struct chaos *chaos, size_t host, size_t honest)
+{
+    struct contacts contacts;
+
+    if (!world_host_is_live(world, host)) {
+        if (draw_below(&chaos->draw, 2) == 0) return;
+        start(world, chaos, host);
+    }
+    if (chaos->roster) world_roster(world, host, chaos->honest, honest);
+    if (!chaos->proof || all_members(world, host)) return;
+    contacts = choose_contacts(world, chaos);
+    introduce(world, host, &contacts);
+}
+
+/* No fault any more. */
 static void calm_down(struct world *world, struct chaos *chaos)
 {
     struct network_options *options = &world->network.options;
@@ -381,22 +452,11 @@ static void calm_down(struct world *world, struct chaos *chaos)
     network_heal(&world->network);
     options->loss = options->twice = options->late = 0;
     options->jitter_us /= 4;
-    for (size_t i = 0; i < world->count; i++)
+    for (size_t i = 0; i < world->host_count; i++)
         world_thaw(world, i);
     honest = evict_liars(world, chaos);
-    for (size_t i = 0; i < honest; i++) {
-        const size_t place = world_place_of(world, &chaos->honest[i].position);
-
-        if (!world_is_live(world, place)) {
-            if (draw_below(&chaos->draw, 2) == 0) continue;
-            start(world, chaos, place);
-        }
-        if (chaos->roster) world_roster(world, place, chaos->honest, honest);
-        if (chaos->proof && !world_is_member(world, place)) {
-            const struct contacts contacts = choose_contacts(world, chaos);
-
-            introduce(world, place, &contacts);
-        }
+    for (size_t i = 0; i < world->host_count; i++) {
+        if (!chaos->evicted[i]) settle(world, chaos, i, honest);
     }
 }
 
@@ -418,7 +478,7 @@ static void print(struct scenario_run *run, const struct world *world,
 
     table_header(table, columns);
     table_number(table, run->seed);
-    table_number(table, world->count);
+    table_number(table, world->host_count);
     table_number(table, chaos->successors);
     table_number(table, chaos->proof);
     table_number(table, chaos->roster);
@@ -438,6 +498,7 @@ static void print(struct scenario_run *run, const struct world *world,
     table_number(table, chaos->blocks.acknowledged);
     table_number(table, chaos->blocks.fetched);
     table_number(table, chaos->blocks.gone);
+    table_number(table, world->count);
     table_number(table, world->steps);
     table_hex(table, world->trace.state);
     table_row(table);
@@ -492,6 +553,24 @@ static void take_course(struct scenario_run *run, struct world *world, struct ch
     judge(run, world, chaos, calm_periods, blocks);
 }
 
+/* A world of those nodes, and what becomes of it. */
+static enum hf_code run_world(struct scenario_run *run, struct chaos *chaos, size_t nodes,
+                              struct hf_err *err)
+{
+    enum hf_code rc = HF_OK;
+    struct world *world;
+
+    draw_positions(chaos, nodes);
+    world = make_world(chaos, nodes);
+    if (world != NULL && chaos_blocks_init(&chaos->blocks, world))
+        take_course(run, world, chaos);
+    else
+        rc = hf_fail(err, HF_NO_MEMORY, "no memory for %zu nodes", nodes);
+    world_free(world);
+    chaos_blocks_done(&chaos->blocks);
+    return rc;
+}
+
 static enum hf_code run_chaos(struct scenario_run *run, struct hf_err *err)
 {
     static const uint64_t periods_s[] = {10, 30, 3600};
@@ -499,23 +578,23 @@ static enum hf_code run_chaos(struct scenario_run *run, struct hf_err *err)
         .run = run, .draw = draw_init(run->seed, 40), .after = {.user = 1}};
     const size_t nodes = draw_nodes(run, &chaos.draw);
     const uint64_t proof = scenario_number(run, "proof");
-    enum hf_code rc = HF_OK;
-    struct world *world;
+    enum hf_code rc;
 
     chaos.successors = draw_successors(nodes, &chaos.draw);
     chaos.proof = proof == 2 ? run->seed % 2 == 0 : proof == 1;
     /* Without one, a ring that fell apart would not find together again. */
     chaos.roster = !chaos.proof || draw_below(&chaos.draw, 2) == 0;
     chaos.period_us = periods_s[draw_below(&chaos.draw, 3)] * WORLD_SECOND;
-    chaos.honest = hf_alloc_array(nodes, sizeof *chaos.honest);
-    world = make_world(&chaos, nodes);
-    if (world != NULL && chaos.honest != NULL && chaos_blocks_init(&chaos.blocks, world))
-        take_course(run, world, &chaos);
-    else
+    chaos.honest = hf_alloc_array(nodes + POSITIONS_MAX, sizeof *chaos.honest);
+    chaos.evicted = hf_alloc_array(nodes, sizeof *chaos.evicted);
+    chaos.positions = hf_alloc_array(nodes, sizeof *chaos.positions);
+    if (chaos.honest == NULL || chaos.evicted == NULL || chaos.positions == NULL)
         rc = hf_fail(err, HF_NO_MEMORY, "no memory for %zu nodes", nodes);
-    world_free(world);
-    chaos_blocks_done(&chaos.blocks);
+    else
+        rc = run_world(run, &chaos, nodes, err);
     free(chaos.honest);
+    free(chaos.evicted);
+    free(chaos.positions);
     return rc;
 }
 

@@ -24,12 +24,12 @@ void chaos_blocks_done(struct chaos_blocks *blocks)
 
 void chaos_blocks_put(struct chaos_blocks *blocks, struct world *world)
 {
-    const size_t start = draw_below(&blocks->draw, world->count);
+    const size_t start = draw_below(&blocks->draw, world->host_count);
 
-    for (size_t i = 0; i < world->count; i++) {
-        const size_t host = (start + i) % world->count;
+    for (size_t i = 0; i < world->host_count; i++) {
+        const size_t host = (start + i) % world->host_count;
 
-        if (!world_is_member(world, host)) continue;
+        if (!world_is_member(world, world->hosts[host].places[0])) continue;
         (void)stock_put(&blocks->stock, host, 0, 0);
         return;
     }
@@ -52,7 +52,7 @@ static bool is_within_reach(const struct chaos_blocks *blocks,
 
 static void fetch(struct chaos_blocks *blocks, struct world *world, size_t number)
 {
-    stock_fetch(&blocks->stock, world_random_live(world), number);
+    stock_fetch(&blocks->stock, world_host_of(world, world_random_live(world)), number);
 }
 
 static void wait_for_fetches(struct chaos_blocks *blocks, struct world *world)
@@ -71,13 +71,13 @@ static void kill_holders(struct chaos_blocks *blocks, struct world *world,
 {
     const struct storage *storage = blocks->stock.storage;
     const struct hf_id *id = &block->sample.id;
-    const size_t start = draw_below(&blocks->draw, world->count);
+    const size_t start = draw_below(&blocks->draw, world->host_count);
 
-    for (size_t i = 0; i < world->count; i++) {
-        const size_t host = (start + i) % world->count;
+    for (size_t i = 0; i < world->host_count; i++) {
+        const size_t host = (start + i) % world->host_count;
 
         if (storage_within_reach(storage, id) == block->sample.shape.k) return;
-        if (world_is_live(world, host) && storage_holds(storage, host, id))
+        if (world_host_is_live(world, host) && storage_holds(storage, host, id))
             world_crash(world, host);
     }
 }

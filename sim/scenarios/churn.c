@@ -117,7 +117,7 @@ static bool is_newcomer(const struct world *world, size_t place)
     const uint64_t news_us = world->options.chord.successors *
                              world->options.chord.stabilise_ms * (WORLD_SECOND / 1000);
 
-    return world->nodes[place].started_us + news_us > world->now_us;
+    return world->hosts[world_host_of(world, place)].started_us + news_us > world->now_us;
 }
 
 /* Right is who owned the key when the lookup began (answer->user), or does now.  One that
@@ -210,7 +210,7 @@ static struct world *make_world(const struct scenario_run *run, struct churn *st
 {
     const struct world_options options = {
         .seed = run->seed,
-        .places = nodes + 200 + (size_t)(1.5 * state->rate * seconds),
+        .hosts = nodes + 200 + (size_t)(1.5 * state->rate * seconds),
         .chord = {.stabilise_ms = 1000 * scenario_number(run, "stabilise"),
                   .rpc_timeout_ms = 1000,
                   .lookup_timeout_ms = 20000,

@@ -53,7 +53,7 @@ static void on_timer(struct world *world, void *context, uint64_t what)
     (void)what;
     do {
         asker = world_random_live(world);
-    } while (world->nodes[asker].liar);
+    } while (world->hosts[world_host_of(world, asker)].liar);
     draw_id(&state->draw, &key);
     world_lookup(world, asker, &key, state->wanted, 0);
     if (++state->started < state->lookups) world_after(world, state->gap_us, 0);
@@ -61,7 +61,7 @@ static void on_timer(struct world *world, void *context, uint64_t what)
 
 static bool is_honest(const struct world *world, size_t place)
 {
-    return world_is_live(world, place) && !world->nodes[place].liar;
+    return world_is_live(world, place) && !world->hosts[world_host_of(world, place)].liar;
 }
 
 static bool is_named(const struct world *world, const struct world_answer *answer,
@@ -120,7 +120,7 @@ static struct world *make_world(const struct scenario_run *run, struct liars *st
 {
     const struct world_options options = {
         .seed = run->seed,
-        .places = run->nodes,
+        .hosts = run->nodes,
         .chord = {.stabilise_ms = 30000,
                   .rpc_timeout_ms = 1000,
                   .lookup_timeout_ms = 20000,
@@ -148,8 +148,9 @@ static void choose_liars(struct world *world, struct liars *state, double fracti
     while (left > 0) {
         const size_t place = draw_below(&state->draw, world->count);
 
-        if (!world_is_live(world, place) || world->nodes[place].liar) continue;
-        world->nodes[place].liar = true;
+        if (!world_is_live(world, place) || world->hosts[world_host_of(world, place)].liar)
+            continue;
+        world->hosts[world_host_of(world, place)].liar = true;
         left--;
     }
 }

@@ -134,7 +134,7 @@ static struct world *make_ring(const struct scenario_run *run, struct massacre *
 {
     const struct world_options options = {
         .seed = run->seed * 1000 + number,
-        .places = run->nodes,
+        .hosts = run->nodes,
         /* So rare that nobody stabilises before it is over. */
         .chord = {.stabilise_ms = 1000000000,
                   .rpc_timeout_ms = 1000,

@@ -152,7 +152,7 @@ static struct world *make_world(const struct scenario_run *run, struct vivaldi_r
 {
     const struct world_options options = {
         .seed = run->seed,
-        .places = run->nodes + JOINERS,
+        .hosts = run->nodes + JOINERS,
         .chord = {.stabilise_ms = stabilise_ms,
                   .rpc_timeout_ms = 2000,
                   .lookup_timeout_ms = 20000,
