@@ -104,6 +104,7 @@ struct world *world_new(const struct world_options *options,
                       options->seed))
         goto fail;
     connect(world);
+    world->options.positions = NULL; /* the caller's again */
     if (options->judged) {
         world->judge = judge_new(world->count, options->chord.successors);
         if (world->judge == NULL) goto fail;

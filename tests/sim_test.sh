@@ -37,6 +37,7 @@ small lookup --nodes 300 --set lookups=500 --set successors=2 --set near=0
 small load --nodes 500 --set keys=20000
 small massacre --nodes 300 --set lookups=50 --set blocks=20 --set runs=2 --set kill=0.4
 small churn --nodes 100 --set minutes=3 --set lookups=200 --set rate=0.05
+small churn --nodes 100 --set minutes=3 --set lookups=200 --set rate=0.05 --set positions=8
 small heal --seeds 1..2
 small chaos --seeds 1..4
 small liars --nodes 150 --set lookups=300 --set fraction=0.2 --set minutes=3

@@ -1,10 +1,10 @@
 #include "base/alloc.h"
+#include "sim/chaos_blocks.h"
 #include "sim/founding.h"
 #include "sim/judge.h"
 #include "sim/liar.h"
 #include "sim/probe.h"
 #include "sim/scenarios.h"
-#include "sim/scenarios/chaos_blocks.h"
 
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-#include "sim/scenarios/chaos_blocks.h"
+#include "sim/chaos_blocks.h"
 
 #define WIPED_OF    8u /* crashes: one of them loses its disk */
 #define PATIENCE_US (20 * WORLD_MINUTE)

@@ -5,8 +5,8 @@
  * fetched as it was put while k of its fragments are on disks of live hosts.  Beside what
  * the faults do, one crash in eight loses its disk, and at last a block's holders are
  * killed until k are left.  One owner. */
-#ifndef HOLDFAST_SIM_SCENARIOS_CHAOS_BLOCKS_H
-#define HOLDFAST_SIM_SCENARIOS_CHAOS_BLOCKS_H
+#ifndef HOLDFAST_SIM_CHAOS_BLOCKS_H
+#define HOLDFAST_SIM_CHAOS_BLOCKS_H
 
 #include "sim/stock.h"
 
