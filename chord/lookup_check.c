@@ -50,19 +50,15 @@ static bool fits(const struct chord_lookup *lookup, const struct chord_peer *pee
                               &lookup->found[lookup->found_count - 1].position) < 0;
 }
 
-/* A member that is not believed dead. */
-static bool counts(const struct chord_node *node, const struct chord_peer *peer)
-{
-    const struct chord_peer *member = &node->roster[table_roster_at(node, &peer->position)];
-
-    return chord_peer_equal(member, peer) && !table_is_suspect(node, peer);
-}
-
-/* Takes out the last of found[] that does not count.  False: all do. */
-static bool drop_one(const struct chord_node *node, struct chord_lookup *lookup)
+/* Takes out the last of found[] that is not on the roster: made up, or too new to matter.
+ * False: all are. */
+static bool drop_stranger(const struct chord_node *node, struct chord_lookup *lookup)
 {
     for (size_t i = lookup->found_count; i-- > 0;) {
-        if (counts(node, &lookup->found[i])) continue;
+        const struct chord_peer *found = &lookup->found[i];
+
+        if (chord_peer_equal(&node->roster[table_roster_at(node, &found->position)], found))
+            continue;
         lookup->found_count--;
         memmove(&lookup->found[i], &lookup->found[i + 1],
                 (lookup->found_count - i) * sizeof lookup->found[0]);
@@ -91,18 +87,13 @@ bool lookup_check_next(struct chord_node *node, struct chord_lookup *lookup)
             insert(lookup, &node->self);
             right++;
         } else if (lookup->skipped_count < CHORD_CHECKS_MAX &&
-                   (fits(lookup, peer) || drop_one(node, lookup))) {
+                   (fits(lookup, peer) || drop_stranger(node, lookup))) {
             ask(node, lookup, peer);
         } else {
             break;
         }
     }
     if (lookup->deadline_ms > lookup->expires_ms) lookup->deadline_ms = lookup->expires_ms;
-    /* The dead and the made up must not stand in the place of members that are further on.
-     */
-    while (lookup->skipped_count == 0 && lookup->found_count > lookup->wanted &&
-           drop_one(node, lookup)) {
-    }
     return lookup->skipped_count > 0;
 }
 

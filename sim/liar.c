@@ -1,5 +1,7 @@
 #include "sim/liar.h"
 
+#include "chord/circle.h"
+
 #include <string.h>
 
 #define CLOSER 8u /* peers that an honest answer names on the way */
@@ -89,10 +91,15 @@ static void name_such(const struct world *world, size_t start, size_t count,
     }
 }
 
-/* A node that is nowhere, at the key itself. */
-static void name_nobody(const struct hf_id *key, struct chord_message *message)
+/* Nodes that are nowhere, from the key itself on. */
+static void make_up(const struct hf_id *key, size_t count, struct chord_message *message)
 {
-    message->peers[message->peer_count++] = chord_peer_of(key, 0);
+    struct hf_id id = *key;
+
+    while (message->peer_count < count) {
+        message->peers[message->peer_count++] = chord_peer_of(&id, 0);
+        chord_add_power(&id, 0, &id);
+    }
 }
 
 static void change_state(const struct world *world, enum liar_kind kind, size_t from,
@@ -130,8 +137,10 @@ static bool change_next(const struct world *world, struct draw *draw, enum liar_
     case LIAR_SELF: message->peers[message->peer_count++] = world->peers[from]; break;
     case LIAR_LIARS: name_such(world, place, world->heard->wanted, lies, message); break;
     case LIAR_NOBODY:
-        name_nobody(key, message);
-        name_such(world, place, world->heard->wanted, is_dead, message);
+        if (draw_below(draw, 2) == 0)
+            make_up(key, world->heard->wanted, message);
+        else
+            name_such(world, place, world->heard->wanted, is_dead, message);
         break;
     case LIAR_STALLS:
     case LIAR_KINDS: lead_astray(world, place, message); return draw_below(draw, 2) == 0;

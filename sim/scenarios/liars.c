@@ -261,11 +261,10 @@ static enum hf_code run_liars(struct scenario_run *run, struct hf_err *err)
 const struct scenario scenario_liars = {
     .name = "liars",
     .summary = "members lie about their successors while honest ones look up keys",
-    .promise = "With a roster and up to a fifth of liars, of any kind: no lookup fails, "
-               "and none is\n"
-               "wrong: no honest member stands before the first live one named.  (Column "
-               "left_out:\n"
-               "right answers without some honest one among the 15 that may hold a block.)",
+    .promise =
+        "With a roster and up to a fifth of liars, of any kind: no lookup fails, and none\n"
+        "is wrong: no honest member stands before the first live one that is named.\n"
+        "(left_out: right, but without an honest one of the 15 that may hold a block.)",
     .nodes = 1000,
     .nodes_min = 68,
     .parameters = parameters,
