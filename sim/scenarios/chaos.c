@@ -1,7 +1,6 @@
 #include "base/alloc.h"
-#include "sim/chaos_blocks.h"
+#include "sim/chaos_faults.h"
 #include "sim/founding.h"
-#include "sim/judge.h"
 #include "sim/liar.h"
 #include "sim/probe.h"
 #include "sim/scenarios.h"
@@ -12,7 +11,6 @@
 #define NODES_MAX       64u
 #define FINGER_PERIODS  5u  /* then fingers to the dead are gone */
 #define CHECKS          2u  /* looks per period */
-#define CONTACTS        4u  /* members that a joiner knows */
 #define POSITION_POWERS 7u  /* 1 to 64 */
 #define POSITIONS_MAX   72u /* of a ring, beside the first of each host */
 #define LATE_PERMILL    50u
@@ -46,11 +44,10 @@ enum what { WHAT_FAULT, WHAT_PUT };
 struct chaos {
     const struct scenario_run *run;
     struct draw draw;
-    bool proof;  /* nothing happens but what Zave's proof allows */
-    bool roster; /* everybody has a roster of all places */
+    struct chaos_faults faults;
     bool calm;
     uint32_t successors;
-    uint64_t period_us, liars, crashes, freezes, cuts, parts;
+    uint64_t liars;
     struct probe faulty, after; /* lookups among faults, and after them */
     struct chaos_blocks blocks;
     struct chord_peer *honest; /* the roster when liars are evicted, */
@@ -58,195 +55,18 @@ struct chaos {
     uint32_t *positions;       /* of each host */
 };
 
-/* ---- what happens ---- */
-
 static bool wants(const struct chaos *chaos, const char *fault)
 {
     return scenario_number(chaos->run, fault) != 0;
 }
 
-/* A member, or WORLD_NOBODY. */
-static size_t random_member(struct world *world, struct draw *draw)
-{
-    const size_t start = draw_below(draw, world->count);
-
-    for (size_t i = 0; i < world->count; i++) {
-        const size_t place = (start + i) % world->count;
-
-        if (world_is_member(world, place)) return place;
-    }
-    return WORLD_NOBODY;
-}
-
-struct contacts {
-    size_t places[CONTACTS];
-};
-
-static struct contacts choose_contacts(struct world *world, struct chaos *chaos)
-{
-    struct contacts contacts;
-
-    for (unsigned i = 0; i < CONTACTS; i++)
-        contacts.places[i] = random_member(world, &chaos->draw);
-    return contacts;
-}
-
-/* Tells a node that joins of some members; the proof begins with such a one. */
-static void introduce(struct world *world, size_t host, const struct contacts *contacts)
-{
-    for (unsigned i = 0; i < CONTACTS; i++) {
-        if (contacts->places[i] != WORLD_NOBODY)
-            world_join(world, host, contacts->places[i]);
-    }
-}
-
-/* A daemon that starts knows its roster, or some members. */
-static void start(struct world *world, struct chaos *chaos, size_t host)
-{
-    const struct contacts contacts = choose_contacts(world, chaos);
-
-    world_start(world, host);
-    if (chaos->proof)
-        introduce(world, host, &contacts);
-    else
-        world_roster(world, host, world->peers, world->count);
-}
-
-/* One more member has heard who is on the roster. */
-static void spread_roster(struct world *world, struct chaos *chaos)
-{
-    const size_t place = random_member(world, &chaos->draw);
-
-    if (chaos->proof && chaos->roster && place != WORLD_NOBODY)
-        world_roster(world, world_host_of(world, place), world->peers, world->count);
-}
-
-static bool may_fail(struct world *world, const struct chaos *chaos, size_t host)
-{
-    if (chaos->proof) return judge_may_fail(world->judge, world, host);
-    return world->live > 1 + world->hosts[host].place_count;
-}
-
-/* One with a member among its places that may fail now, or WORLD_NOBODY. */
-static size_t choose_victim(struct world *world, struct chaos *chaos)
-{
-    const size_t place = random_member(world, &chaos->draw);
-    size_t host;
-
-    if (place == WORLD_NOBODY) return WORLD_NOBODY;
-    host = world_host_of(world, place);
-    return may_fail(world, chaos, host) ? host : WORLD_NOBODY;
-}
-
-static void crash_one(struct world *world, struct chaos *chaos)
-{
-    const size_t host = choose_victim(world, chaos);
-
-    if (host == WORLD_NOBODY) return;
-    chaos->crashes++;
-    if (draw_below(&chaos->draw, 3) == 0)
-        world_leave(world, host);
-    else
-        world_crash(world, host);
-    chaos_blocks_crashed(&chaos->blocks, host);
-}
-
-static void restart_one(struct world *world, struct chaos *chaos)
-{
-    const size_t host = draw_below(&chaos->draw, world->host_count);
-
-    if (!world_host_is_live(world, host)) start(world, chaos, host);
-}
-
-static void freeze_one(struct world *world, struct chaos *chaos)
-{
-    const size_t place = random_member(world, &chaos->draw);
-    const double periods = draw_logarithmic(&chaos->draw, 0.01, 10);
-    size_t host;
-
-    if (place == WORLD_NOBODY) return;
-    host = world_host_of(world, place);
-    if (!may_fail(world, chaos, host)) return;
-    chaos->freezes++;
-    world_freeze(world, host, 1 + (uint64_t)(periods * (double)chaos->period_us));
-}
-
-/* One direction between two hosts, or all that one host says or hears. */
-static void cut_some(struct world *world, struct chaos *chaos)
-{
-    const size_t a = draw_below(&chaos->draw, world->host_count);
-    const size_t b = draw_below(&chaos->draw, world->host_count);
-    const uint64_t how = draw_below(&chaos->draw, 4);
-
-    chaos->cuts++;
-    if (how < 2 && !network_cut(&world->network, a, b, true))
-        world_break(world, "the simulator is out of memory");
-    for (size_t i = 0; i < world->host_count && how >= 2; i++) {
-        if (!network_cut(&world->network, how == 2 ? a : i, how == 2 ? i : a, true))
-            world_break(world, "the simulator is out of memory");
-    }
-}
-
-static void part(struct world *world, struct chaos *chaos)
-{
-    const uint64_t parts = draw_between(&chaos->draw, 2, 4);
-
-    chaos->parts++;
-    for (size_t i = 0; i < world->host_count; i++)
-        network_part(&world->network, i, (uint32_t)draw_below(&chaos->draw, parts));
-}
-
-/* Everybody at once, and back within a period. */
-static void crash_all(struct world *world, struct chaos *chaos)
-{
-    for (size_t i = 0; i < world->host_count; i++) {
-        if (!world_host_is_live(world, i)) continue;
-        chaos->crashes++;
-        world_crash(world, i);
-        chaos_blocks_crashed(&chaos->blocks, i);
-    }
-    for (size_t i = 0; i < world->host_count; i++) {
-        if (draw_below(&chaos->draw, 4) != 0) start(world, chaos, i);
-    }
-}
-
-static void one_fault(struct world *world, struct chaos *chaos)
-{
-    switch (draw_below(&chaos->draw, chaos->proof ? 6 : 14)) {
-    case 0:
-    case 1:
-        if (wants(chaos, "crashes")) crash_one(world, chaos);
-        break;
-    case 2:
-    case 3: restart_one(world, chaos); break;
-    case 4: spread_roster(world, chaos); break;
-    case 5: break; /* a quiet moment */
-    case 6:
-    case 7:
-        if (wants(chaos, "cuts")) cut_some(world, chaos);
-        break;
-    case 8:
-        if (wants(chaos, "parts")) part(world, chaos);
-        break;
-    case 9:
-    case 10: network_heal(&world->network); break;
-    case 11:
-    case 12:
-        if (wants(chaos, "freezes")) freeze_one(world, chaos);
-        break;
-    default:
-        if (wants(chaos, "crashes") && draw_below(&chaos->draw, 4) == 0)
-            crash_all(world, chaos);
-        break;
-    }
-}
-
 static void next_fault(struct world *world, struct chaos *chaos)
 {
-    const size_t asker = random_member(world, &chaos->draw);
-    const double wait_us = draw_exponential(&chaos->draw, (double)chaos->period_us / 2);
+    const size_t asker = chaos_faults_member(world, &chaos->faults);
+    const double wait_us =
+        draw_exponential(&chaos->draw, (double)chaos->faults.period_us / 2);
 
-    one_fault(world, chaos);
+    chaos_faults_one(world, &chaos->faults);
     if (asker != WORLD_NOBODY && world_is_member(world, asker))
         probe_ask(&chaos->faulty, world, asker, &chaos->draw);
     world_after(world, 1 + (uint64_t)wait_us, WHAT_FAULT);
@@ -326,7 +146,7 @@ static struct network_options draw_network(struct chaos *chaos, uint64_t timeout
     options.loss = (unsigned)draw_below(draw, 200);
     options.twice = (unsigned)draw_below(draw, 200);
     options.fair_loss = true;
-    if (chaos->proof) return options;
+    if (chaos->faults.proof) return options;
     options.fair_loss = draw_below(draw, 2) == 0;
     options.late = (unsigned)draw_below(draw, LATE_PERMILL);
     options.late_us = 5 * timeout_us;
@@ -335,21 +155,21 @@ static struct network_options draw_network(struct chaos *chaos, uint64_t timeout
 
 static struct world *make_world(struct chaos *chaos, size_t nodes)
 {
-    const uint64_t timeout_ms = chaos->period_us / 20000;
+    const uint64_t timeout_ms = chaos->faults.period_us / 20000;
     const struct world_options options = {
         .seed = chaos->run->seed,
         .hosts = nodes,
         .positions = chaos->positions,
-        .chord = {.stabilise_ms = chaos->period_us / 1000,
+        .chord = {.stabilise_ms = chaos->faults.period_us / 1000,
                   .rpc_timeout_ms = timeout_ms,
                   .lookup_timeout_ms = 10 * timeout_ms,
                   .successors = chaos->successors,
                   .lookups = 16},
         .network = draw_network(chaos, 1000 * timeout_ms),
         .encode = scenario_number(chaos->run, "encode") != 0,
-        .judged = chaos->proof,
+        .judged = chaos->faults.proof,
         .skew_max = wants(chaos, "clocks") ? (unsigned)draw_below(&chaos->draw, 50) : 0,
-        .reset = chaos->proof ? 0 : (unsigned)draw_below(&chaos->draw, 1001),
+        .reset = chaos->faults.proof ? 0 : (unsigned)draw_below(&chaos->draw, 1001),
         .backlog = (unsigned)draw_below(&chaos->draw, 1001),
     };
     const struct world_client client = {
@@ -363,9 +183,9 @@ static void begin(struct world *world, struct chaos *chaos)
 {
     const size_t founders = draw_between(&chaos->draw, chaos->successors + 1, world->count);
 
-    if (!chaos->proof && chaos->roster && draw_below(&chaos->draw, 2) == 0) {
+    if (!chaos->faults.proof && chaos->faults.roster && draw_below(&chaos->draw, 2) == 0) {
         for (size_t i = 0; i < world->host_count; i++)
-            start(world, chaos, i);
+            chaos_faults_start(world, &chaos->faults, i);
         return;
     }
     while (world->live < founders) {
@@ -374,7 +194,7 @@ static void begin(struct world *world, struct chaos *chaos)
         if (!world_host_is_live(world, host)) world_start(world, host);
     }
     founding_make_ring(world, true);
-    for (size_t i = 0; i < world->host_count && chaos->roster; i++) {
+    for (size_t i = 0; i < world->host_count && chaos->faults.roster; i++) {
         if (world_host_is_live(world, i))
             world_roster(world, i, world->peers, world->count);
     }
@@ -386,7 +206,7 @@ static void choose_liars(struct world *world, struct chaos *chaos)
     size_t spare = world->count - 2 * (chaos->successors + 1);
     const size_t fifth = world->host_count / 5;
 
-    if (chaos->proof || !wants(chaos, "liars")) return;
+    if (chaos->faults.proof || !wants(chaos, "liars")) return;
     chaos->liars = draw_below(&chaos->draw, (fifth < spare ? fifth : spare) + 1);
     for (uint64_t i = 0; i < chaos->liars; i++) {
         struct world_host *host =
@@ -430,16 +250,13 @@ static bool all_members(const struct world *world, size_t host)
 /* It runs, unless it is one of those that stay away, and has a roster or a contact. */
 static void settle(struct world *world, struct chaos *chaos, size_t host, size_t honest)
 {
-    struct contacts contacts;
-
     if (!world_host_is_live(world, host)) {
         if (draw_below(&chaos->draw, 2) == 0) return;
-        start(world, chaos, host);
+        chaos_faults_start(world, &chaos->faults, host);
     }
-    if (chaos->roster) world_roster(world, host, chaos->honest, honest);
-    if (!chaos->proof || all_members(world, host)) return;
-    contacts = choose_contacts(world, chaos);
-    introduce(world, host, &contacts);
+    if (chaos->faults.roster) world_roster(world, host, chaos->honest, honest);
+    if (chaos->faults.proof && !all_members(world, host))
+        chaos_faults_introduce(world, &chaos->faults, host);
 }
 
 /* No fault any more. */
@@ -480,14 +297,14 @@ static void print(struct scenario_run *run, const struct world *world,
     table_number(table, run->seed);
     table_number(table, world->host_count);
     table_number(table, chaos->successors);
-    table_number(table, chaos->proof);
-    table_number(table, chaos->roster);
+    table_number(table, chaos->faults.proof);
+    table_number(table, chaos->faults.roster);
     table_number(table, chaos->liars);
-    table_real(table, (double)chaos->period_us / 1e6, 0);
-    table_number(table, chaos->crashes);
-    table_number(table, chaos->freezes);
-    table_number(table, chaos->cuts);
-    table_number(table, chaos->parts);
+    table_real(table, (double)chaos->faults.period_us / 1e6, 0);
+    table_number(table, chaos->faults.crashes);
+    table_number(table, chaos->faults.freezes);
+    table_number(table, chaos->faults.cuts);
+    table_number(table, chaos->faults.parts);
     table_number(table, faulty->ended);
     table_number(table, faulty->ended - faulty->failed);
     table_number(table, faulty->ended - faulty->failed - faulty->wrong);
@@ -534,20 +351,21 @@ static void plan_puts(struct world *world, struct chaos *chaos, uint64_t faults_
 
 static void take_course(struct scenario_run *run, struct world *world, struct chaos *chaos)
 {
-    const uint64_t faults_us = scenario_number(run, "periods") * chaos->period_us;
+    const uint64_t faults_us = scenario_number(run, "periods") * chaos->faults.period_us;
     const char *blocks;
     double calm_periods;
 
     begin(world, chaos);
     choose_liars(world, chaos);
     plan_puts(world, chaos, faults_us);
-    world_after(world, chaos->period_us, WHAT_FAULT);
+    world_after(world, chaos->faults.period_us, WHAT_FAULT);
     world_run(world, faults_us);
     calm_down(world, chaos);
-    calm_periods = wait_for_ring(world, chaos->period_us, scenario_number(run, "calm"));
-    world_run(world, FINGER_PERIODS * chaos->period_us);
+    calm_periods =
+        wait_for_ring(world, chaos->faults.period_us, scenario_number(run, "calm"));
+    world_run(world, FINGER_PERIODS * chaos->faults.period_us);
     probe_all(&chaos->after, world, &chaos->draw);
-    world_run(world, 2 * chaos->period_us);
+    world_run(world, 2 * chaos->faults.period_us);
     blocks = chaos_blocks_fetch(&chaos->blocks, world);
     print(run, world, chaos, calm_periods);
     judge(run, world, chaos, calm_periods, blocks);
@@ -581,10 +399,16 @@ static enum hf_code run_chaos(struct scenario_run *run, struct hf_err *err)
     enum hf_code rc;
 
     chaos.successors = draw_successors(nodes, &chaos.draw);
-    chaos.proof = proof == 2 ? run->seed % 2 == 0 : proof == 1;
+    chaos.faults.proof = proof == 2 ? run->seed % 2 == 0 : proof == 1;
     /* Without one, a ring that fell apart would not find together again. */
-    chaos.roster = !chaos.proof || draw_below(&chaos.draw, 2) == 0;
-    chaos.period_us = periods_s[draw_below(&chaos.draw, 3)] * WORLD_SECOND;
+    chaos.faults.roster = !chaos.faults.proof || draw_below(&chaos.draw, 2) == 0;
+    chaos.faults.period_us = periods_s[draw_below(&chaos.draw, 3)] * WORLD_SECOND;
+    chaos.faults.draw = &chaos.draw;
+    chaos.faults.blocks = &chaos.blocks;
+    chaos.faults.may_crash = wants(&chaos, "crashes");
+    chaos.faults.may_freeze = wants(&chaos, "freezes");
+    chaos.faults.may_cut = wants(&chaos, "cuts");
+    chaos.faults.may_part = wants(&chaos, "parts");
     chaos.honest = hf_alloc_array(nodes + POSITIONS_MAX, sizeof *chaos.honest);
     chaos.evicted = hf_alloc_array(nodes, sizeof *chaos.evicted);
     chaos.positions = hf_alloc_array(nodes, sizeof *chaos.positions);
