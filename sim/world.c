@@ -121,8 +121,8 @@ void world_free(struct world *world)
     for (size_t i = 0; i < world->queue.count; i++) {
         const struct queue_event *event = &world->queue.events[i];
 
-        if (event->kind == EVENT_MESSAGE) parcel_free(event->what.body);
-        if (event->kind == EVENT_SERVICE) world->service.release(event->what.body);
+        if (event->kind == WORLD_EVENT_MESSAGE) parcel_free(event->what.body);
+        if (event->kind == WORLD_EVENT_SERVICE) world->service.release(event->what.body);
     }
     queue_done(&world->queue);
     for (size_t i = 0; i < world->count && world->nodes != NULL; i++)
@@ -147,7 +147,7 @@ void world_each_message(const struct world *world, void *context,
         const struct queue_event *event = &world->queue.events[i];
         struct chord_message message;
 
-        if (event->kind == EVENT_MESSAGE && parcel_read(event->what.body, &message))
+        if (event->kind == WORLD_EVENT_MESSAGE && parcel_read(event->what.body, &message))
             see(context, event->place, &message);
     }
 }
@@ -176,30 +176,30 @@ bool world_push(struct world *world, uint64_t at_us, enum world_event kind, size
 
 void world_after(struct world *world, uint64_t delay_us, uint64_t what)
 {
-    (void)world_push(world, world->now_us + delay_us, EVENT_TIMER, 0, NULL, what);
+    (void)world_push(world, world->now_us + delay_us, WORLD_EVENT_TIMER, 0, NULL, what);
 }
 
 void world_post(struct world *world, uint64_t delay_us, size_t host, void *body)
 {
-    if (!world_push(world, world->now_us + delay_us, EVENT_SERVICE, host, body, 0))
+    if (!world_push(world, world->now_us + delay_us, WORLD_EVENT_SERVICE, host, body, 0))
         world->service.release(body);
 }
 
 static void happen(struct world *world, const struct queue_event *event)
 {
     switch ((enum world_event)event->kind) {
-    case EVENT_MESSAGE:
+    case WORLD_EVENT_MESSAGE:
         if (!world_messages_arrive(world, event->place, event->what.body))
             parcel_free(event->what.body);
         break;
-    case EVENT_TICK: world_steps_tick(world, event->place, event->at_us); break;
-    case EVENT_TIMER:
+    case WORLD_EVENT_TICK: world_steps_tick(world, event->place, event->at_us); break;
+    case WORLD_EVENT_TIMER:
         world->client.on_timer(world, world->client.context, event->what.number);
         break;
-    case EVENT_RESET:
+    case WORLD_EVENT_RESET:
         world_messages_refused(world, event->place, event->what.number);
         break;
-    case EVENT_SERVICE:
+    case WORLD_EVENT_SERVICE:
         world->service.on_parcel(world, world->service.context, event->place,
                                  event->what.body);
         break;

@@ -32,7 +32,8 @@ static void dispatch(struct world *world, size_t from, size_t to, uint64_t delay
 
     if (parcel == NULL)
         world_break(world, "the simulator is out of memory");
-    else if (!world_push(world, world->now_us + delay_us, EVENT_MESSAGE, to, parcel, 0))
+    else if (!world_push(world, world->now_us + delay_us, WORLD_EVENT_MESSAGE, to, parcel,
+                         0))
         parcel_free(parcel);
 }
 
@@ -112,14 +113,14 @@ bool world_messages_arrive(struct world *world, size_t to, struct parcel *parcel
                 network_delay_us(&world->network, world_host_of(world, to),
                                  world_host_of(world, parcel->from));
 
-            (void)world_push(world, world->now_us + back_us, EVENT_RESET, parcel->from,
-                             NULL, to);
+            (void)world_push(world, world->now_us + back_us, WORLD_EVENT_RESET,
+                             parcel->from, NULL, to);
         }
         return false;
     }
     if (host->frozen_us != 0) {
         return draw_chance(&world->draw, world->options.backlog) &&
-               world_push(world, host->frozen_us, EVENT_MESSAGE, to, parcel, 0);
+               world_push(world, host->frozen_us, WORLD_EVENT_MESSAGE, to, parcel, 0);
     }
     deliver(world, to, parcel);
     return false;

@@ -5,11 +5,11 @@
 #include "sim/world.h"
 
 enum world_event {
-    EVENT_MESSAGE, /* a parcel to a place; owned */
-    EVENT_TICK,    /* of a place */
-    EVENT_TIMER,   /* of the scenario, with its number */
-    EVENT_RESET,   /* a place hears that the place of that number refuses */
-    EVENT_SERVICE  /* a body of the service's, to a host; owned */
+    WORLD_EVENT_MESSAGE, /* a parcel to a place; owned */
+    WORLD_EVENT_TICK,    /* of a place */
+    WORLD_EVENT_TIMER,   /* of the scenario, with its number */
+    WORLD_EVENT_RESET,   /* a place hears that the place of that number refuses */
+    WORLD_EVENT_SERVICE  /* a body of the service's, to a host; owned */
 };
 
 /* With a body, which stays the caller's when this fails, or a number.  False: no memory,

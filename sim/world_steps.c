@@ -28,7 +28,7 @@ void world_steps_plan(struct world *world, size_t place)
     const uint64_t at_us = n->deadline_us > world->now_us ? n->deadline_us : world->now_us;
 
     if (n->deadline_us == WORLD_NEVER || at_us >= n->tick_us) return;
-    if (world_push(world, at_us, EVENT_TICK, place, NULL, 0)) n->tick_us = at_us;
+    if (world_push(world, at_us, WORLD_EVENT_TICK, place, NULL, 0)) n->tick_us = at_us;
 }
 
 static void obey(struct world *world, size_t place, bool *changed)
