@@ -94,7 +94,10 @@ bool lookup_check_next(struct chord_node *node, struct chord_lookup *lookup)
         }
     }
     if (lookup->deadline_ms > lookup->expires_ms) lookup->deadline_ms = lookup->expires_ms;
-    return lookup->skipped_count > 0;
+    if (lookup->skipped_count > 0) return true;
+    while (lookup->found_count > lookup->wanted && drop_stranger(node, lookup)) {
+    }
+    return false;
 }
 
 bool lookup_check_heard(struct chord_lookup *lookup, const struct chord_message *message)

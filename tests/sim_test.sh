@@ -41,6 +41,7 @@ small churn --nodes 100 --set minutes=3 --set lookups=200 --set rate=0.05 --set 
 small heal --seeds 1..2
 small chaos --seeds 1..4
 small liars --nodes 150 --set lookups=300 --set fraction=0.2 --set minutes=3
+small liars --nodes 150 --set lookups=300 --set fraction=0.2 --set minutes=3 --set wanted=4 --set kind=2
 small gossip --nodes 64 --seeds 1..2
 small gossip --nodes 100 --seeds 1..2 --set loss=0.2 --set dead=0.2
 
