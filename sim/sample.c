@@ -82,24 +82,26 @@ static enum hf_code cut(struct sample *sample, const uint8_t *const *views,
     return HF_OK;
 }
 
-enum hf_code sample_init(struct sample *sample, struct sampler *sampler, uint64_t content,
-                         const struct hf_id *source, uint32_t k, uint32_t n,
-                         struct hf_err *err)
+enum hf_code sample_init(struct sample *sample, struct sampler *sampler,
+                         const struct sample_plan *plan, struct hf_err *err)
 {
-    struct manifest manifest = {.generation = 1, .host = *source, .source = *source};
+    struct manifest manifest = {
+        .generation = 1, .host = *plan->source, .source = *plan->source};
     const uint8_t *views[CODE_FRAGMENTS_MAX];
     struct hf_id leaves[HF_LEAVES_MAX];
     uint8_t *work = NULL;
     enum hf_code rc;
 
     memset(sample, 0, sizeof *sample);
-    if (k > SAMPLE_K_MAX) return hf_fail(err, HF_INVALID, "a sample of %u parts", k);
-    sample->content = content;
-    rc = code_shape_init(&sample->shape, (size_t)k * HF_LEAF_SIZE, k, n, err);
+    if (plan->k > SAMPLE_K_MAX)
+        return hf_fail(err, HF_INVALID, "a sample of %u parts", plan->k);
+    sample->content = plan->content;
+    rc = code_shape_init(&sample->shape, (size_t)plan->k * HF_LEAF_SIZE, plan->k, plan->n,
+                         err);
     if (rc != HF_OK) return rc;
     work = malloc(code_work_size(&sample->shape) + 1);
     if (work == NULL) return hf_fail(err, HF_NO_MEMORY, "sample");
-    fill(content, sampler->block, sample->shape.block_size);
+    fill(plan->content, sampler->block, sample->shape.block_size);
     rc = coder_encode(sampler->coder, &sample->shape, sampler->block, work, views, err);
     if (rc != HF_OK) goto out;
     (void)hf_leaf_hashes(sampler->block, sample->shape.block_size, leaves);

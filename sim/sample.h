@@ -29,11 +29,16 @@ struct sample {
     struct hf_buffer *fragments[CODE_FRAGMENTS_MAX]; /* shape.n, until sample_drop */
 };
 
-/* k of n, written by node `source`; k <= SAMPLE_K_MAX.  *sample is the caller's, for
- * sample_done.  HF_NO_MEMORY, HF_INVALID, HF_UNAVAILABLE: nothing is held. */
+struct sample_plan {
+    uint64_t content;
+    const struct hf_id *source; /* the node that writes it */
+    uint32_t k, n;              /* k <= SAMPLE_K_MAX */
+};
+
+/* *sample is the caller's, for sample_done.  HF_NO_MEMORY, HF_INVALID, HF_UNAVAILABLE:
+ * nothing is held. */
 HF_MUST_CHECK enum hf_code sample_init(struct sample *sample, struct sampler *sampler,
-                                       uint64_t content, const struct hf_id *source,
-                                       uint32_t k, uint32_t n, struct hf_err *err);
+                                       const struct sample_plan *plan, struct hf_err *err);
 void sample_done(struct sample *sample);
 /* Lets go of the fragments: others have them now. */
 void sample_drop(struct sample *sample);

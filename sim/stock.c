@@ -76,15 +76,17 @@ size_t stock_put(struct stock *stock, size_t host, uint32_t k, uint32_t n)
     const struct dht_redundancy chosen =
         n > 0 ? (struct dht_redundancy){k, n} : storage_redundancy(stock->storage, host);
     const size_t number = stock->block_count;
+    const struct sample_plan plan = {.content = world->options.seed << 24 | number,
+                                     .source = &world->hosts[host].id,
+                                     .k = chosen.k,
+                                     .n = chosen.n};
     struct stock_block *grown =
         hf_grow_array(stock->blocks, &stock->block_capacity, number + 1, sizeof *grown);
     struct hf_err err;
 
     if (grown != NULL) stock->blocks = grown;
     if (grown == NULL ||
-        sample_init(&grown[number].sample, stock->sampler,
-                    world->options.seed << 24 | number, &world->hosts[host].id, chosen.k,
-                    chosen.n, &err) != HF_OK) {
+        sample_init(&grown[number].sample, stock->sampler, &plan, &err) != HF_OK) {
         world_break(world, "no memory for a block, or no erasure code");
         return number;
     }

@@ -11,18 +11,26 @@ static void tell_service(struct world *world, size_t host, enum world_change cha
 
 /* ---- clocks ---- */
 
+/* Of its clock, for every 1000. */
+static uint64_t rate_of(const struct world_host *h)
+{
+    const int64_t rate = INT64_C(1000) + h->skew;
+
+    return (uint64_t)rate;
+}
+
 /* A host's clock starts anywhere and runs by 1000 + skew for every 1000. */
 uint64_t world_local_ms(const struct world *world, size_t host)
 {
     const struct world_host *h = &world->hosts[host];
 
-    return h->clock_ms + world->now_us * (uint64_t)(1000 + h->skew) / 1000000;
+    return h->clock_ms + world->now_us * rate_of(h) / 1000000;
 }
 
 uint64_t world_true_us(const struct world *world, size_t host, uint64_t local_ms)
 {
     const struct world_host *h = &world->hosts[host];
-    const uint64_t rate = (uint64_t)(1000 + h->skew);
+    const uint64_t rate = rate_of(h);
 
     if (local_ms == UINT64_MAX) return WORLD_NEVER;
     if (local_ms <= h->clock_ms) return 0;

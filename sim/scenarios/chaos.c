@@ -203,7 +203,7 @@ static void begin(struct world *world, struct chaos *chaos)
 static void choose_liars(struct world *world, struct chaos *chaos)
 {
     /* Without them the roster must still be long enough for Zave's ring. */
-    size_t spare = world->count - 2 * (chaos->successors + 1);
+    size_t spare = world->count - 2 * ((size_t)chaos->successors + 1);
     const size_t fifth = world->host_count / 5;
 
     if (chaos->faults.proof || !wants(chaos, "liars")) return;

@@ -263,17 +263,20 @@ static enum hf_code run_round(struct scenario_run *run, struct vivaldi_run *stat
     struct world *world = make_world(run, state, round == 0 ? 30000 : QUIET);
     enum hf_code rc = HF_OK;
 
-    if (world == NULL || (round > 0 && !stock_init(&state->stock, world, &storage)))
+    if (world == NULL)
+        return hf_fail(err, HF_NO_MEMORY, "no memory for %zu nodes", run->nodes);
+    if (round > 0 && !stock_init(&state->stock, world, &storage)) {
         rc = hf_fail(err, HF_NO_MEMORY, "no memory for %zu nodes", run->nodes);
-    else if (round == 0)
+        goto out;
+    }
+    if (round == 0)
         settle(run, world, state);
     else
         fetch(world, state, round == 2);
-    if (rc == HF_OK) {
-        *trace = draw_mix(*trace ^ world->trace.state);
-        if (round == 2) print(run, state, *trace);
-        judge(run, world, state);
-    }
+    *trace = draw_mix(*trace ^ world->trace.state);
+    if (round == 2) print(run, state, *trace);
+    judge(run, world, state);
+out:
     world_free(world);
     stock_done(&state->stock);
     return rc;
