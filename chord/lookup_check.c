@@ -43,6 +43,30 @@ static void ask(struct chord_node *node, struct chord_lookup *lookup,
     chord_send(node, peer, CHORD_MESSAGE_PING, lookup->rpc);
 }
 
+static bool fits(const struct chord_lookup *lookup, const struct chord_peer *peer)
+{
+    return lookup->found_count < CHORD_MESSAGE_PEERS_MAX ||
+           chord_compare_from(&lookup->key, &peer->position,
+                              &lookup->found[lookup->found_count - 1].position) < 0;
+}
+
+/* Takes out the last of found[] that is not on the roster: made up, or too new to matter.
+ * False: all are. */
+static bool drop_stranger(const struct chord_node *node, struct chord_lookup *lookup)
+{
+    for (size_t i = lookup->found_count; i-- > 0;) {
+        const struct chord_peer *found = &lookup->found[i];
+
+        if (chord_peer_equal(&node->roster[table_roster_at(node, &found->position)], found))
+            continue;
+        lookup->found_count--;
+        memmove(&lookup->found[i], &lookup->found[i + 1],
+                (lookup->found_count - i) * sizeof lookup->found[0]);
+        return true;
+    }
+    return false;
+}
+
 bool lookup_check_next(struct chord_node *node, struct chord_lookup *lookup)
 {
     const size_t n = node->roster_count;
@@ -62,14 +86,18 @@ bool lookup_check_next(struct chord_node *node, struct chord_lookup *lookup)
         } else if (chord_peer_equal(peer, &node->self)) {
             insert(lookup, &node->self);
             right++;
-        } else if (lookup->skipped_count < CHORD_CHECKS_MAX) {
+        } else if (lookup->skipped_count < CHORD_CHECKS_MAX &&
+                   (fits(lookup, peer) || drop_stranger(node, lookup))) {
             ask(node, lookup, peer);
         } else {
             break;
         }
     }
     if (lookup->deadline_ms > lookup->expires_ms) lookup->deadline_ms = lookup->expires_ms;
-    return lookup->skipped_count > 0;
+    if (lookup->skipped_count > 0) return true;
+    while (lookup->found_count > lookup->wanted && drop_stranger(node, lookup)) {
+    }
+    return false;
 }
 
 bool lookup_check_heard(struct chord_lookup *lookup, const struct chord_message *message)

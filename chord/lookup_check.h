@@ -12,8 +12,8 @@
 
 #include "chord/state.h"
 
-/* Asks the next members that lookup->found leaves out.  False: there is none left to ask.
- */
+/* Asks the next members that lookup->found leaves out.  False: there is none left to ask,
+ * or none that would fit.  Whoever is not on the roster makes room for those who are. */
 bool lookup_check_next(struct chord_node *node, struct chord_lookup *lookup);
 /* A PONG or REFUSED from one of them; true: it was, and was the last one. */
 bool lookup_check_heard(struct chord_lookup *lookup, const struct chord_message *message);

@@ -67,6 +67,6 @@ bool dht_actions_pop(struct dht_actions *actions, struct dht_action *action)
     if (actions->count == 0) return false;
     *action = actions->items[actions->first];
     actions->first = (actions->first + 1) % DHT_ACTIONS_MAX;
-    actions->count--;
+    if (--actions->count == 0) actions->first = 0; /* few places are ever touched */
     return true;
 }

@@ -285,7 +285,7 @@ bool dht_core_inbox(struct dht_core *core, struct dht_message *message)
     if (core->inbox_count == 0) return false;
     *message = core->inbox[core->inbox_first];
     core->inbox_first = (core->inbox_first + 1) % DHT_INBOX_MAX;
-    core->inbox_count--;
+    if (--core->inbox_count == 0) core->inbox_first = 0; /* few places are ever touched */
     return true;
 }
 

@@ -258,10 +258,14 @@ static void on_found(struct dht_core *core, struct dht_op *op, const struct hf_i
                                   DHT_CANDIDATES_MAX);
 
     get->guess = guess.k;
-    get->likely = guess.n + 1; /* the source may be among them */
+    get->likely = guess.n;
     get->try_count = (uint32_t)count;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         get->tries[i].peer = candidates[i];
+        /* Its own blocks lie beyond it.  Another source is rarely among so few, and to ask
+         * one more would more often be a question in vain. */
+        if (i < guess.n && hf_id_equal(&candidates[i], &core->self)) get->likely++;
+    }
     pump(core, get);
 }
 

@@ -43,7 +43,7 @@ static const struct chord_peer *peer_at(const struct world *world,
 /* Where the network has put the node. */
 static void set_coordinate(const struct world *world, size_t place)
 {
-    const struct network_place *at = &world->network.places[place];
+    const struct network_place *at = &world->network.places[world_host_of(world, place)];
     struct chord_node *node = world->nodes[place].node;
 
     node->vivaldi.x = 1000 * (double)at->x;

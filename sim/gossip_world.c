@@ -1,34 +1,13 @@
 #include "sim/gossip_world.h"
 
 #include "base/alloc.h"
+#include "sim/gossip_lines.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define NODES_MAX ((size_t)1 << 24)
-
-enum event_kind {
-    EVENT_DIGEST,
-    EVENT_BUNDLE,
-    EVENT_LINK,   /* made between .place and number: both ends learn of it now */
-    EVENT_BROKEN, /* .place learns that its link to number broke */
-    EVENT_MISSED, /* .place could not reach number */
-    EVENT_ROUND,
-    EVENT_PASS_ON
-};
-
-struct message {
-    size_t from;
-    uint64_t depth, count_number;
-    struct hf_id digest;
-    struct gossip_bundle bundle;
-};
-
-static void break_world(struct gossip_world *world)
-{
-    world->broken = "the simulator is out of memory";
-}
 
 static uint64_t now_ms(const struct gossip_world *world)
 {
@@ -52,141 +31,9 @@ static size_t place_of(const struct gossip_world *world, const struct hf_id *id)
     return low;
 }
 
-/* ---- the queue ---- */
-
-static void push(struct gossip_world *world, uint64_t delay_us, enum event_kind kind,
-                 size_t at, size_t number)
-{
-    const struct queue_event event = {.at_us = world->now_us + delay_us,
-                                      .kind = (uint32_t)kind,
-                                      .place = (uint32_t)at,
-                                      .what.number = number};
-
-    if (!queue_push(&world->queue, &event)) break_world(world);
-}
-
-static bool is_message(const struct queue_event *event)
-{
-    return event->kind == EVENT_DIGEST || event->kind == EVENT_BUNDLE;
-}
-
-static void free_message(struct message *message)
-{
-    if (message != NULL) free(message->bundle.bytes);
-    free(message);
-}
-
-static void clear_queue(struct gossip_world *world)
-{
-    for (size_t i = 0; i < world->queue.count; i++) {
-        if (is_message(&world->queue.events[i]))
-            free_message(world->queue.events[i].what.body);
-    }
-    world->queue.count = 0;
-}
-
-/* ---- links ---- */
-
-static bool is_linked(const struct gossip_world *world, size_t a, size_t b)
-{
-    const size_t bit = a * world->count + b;
-
-    return (world->linked[bit / 8] >> bit % 8 & 1) != 0;
-}
-
-static void flip_link(struct gossip_world *world, size_t a, size_t b)
-{
-    const size_t bits[] = {a * world->count + b, b * world->count + a};
-    const bool up = !is_linked(world, a, b);
-
-    for (size_t i = 0; i < 2; i++)
-        world->linked[bits[i] / 8] ^= (uint8_t)(1u << bits[i] % 8);
-    world->nodes[a].links += up ? 1 : (size_t)-1;
-    world->nodes[b].links += up ? 1 : (size_t)-1;
-}
-
-static void break_link(struct gossip_world *world, size_t a, size_t b)
-{
-    if (!is_linked(world, a, b)) return;
-    flip_link(world, a, b);
-    push(world, network_delay_us(&world->network, b, a), EVENT_BROKEN, a, b);
-    push(world, network_delay_us(&world->network, a, b), EVENT_BROKEN, b, a);
-}
-
-static bool is_reachable(const struct gossip_world *world, size_t a, size_t b)
-{
-    return world->nodes[a].alive && world->nodes[b].alive &&
-           world->nodes[a].side == world->nodes[b].side;
-}
-
-static void connect_to(struct gossip_world *world, size_t from, size_t to)
-{
-    if (is_linked(world, from, to)) return;
-    if (is_reachable(world, from, to))
-        push(world, 2 * network_delay_us(&world->network, from, to), EVENT_LINK, from, to);
-    else
-        push(world, world->options.connect_us, EVENT_MISSED, from, to);
-}
-
-/* ---- messages ---- */
-
 static uint64_t larger(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
-}
-
-/* On its way, once: a link does not repeat what it carries.  Takes the bundle. */
-static void post(struct gossip_world *world, enum event_kind kind, size_t from, size_t to,
-                 uint64_t delay_us, const struct gossip_bundle *bundle)
-{
-    struct message *message = hf_alloc_array(1, sizeof *message);
-    const struct queue_event event = {.at_us = world->now_us + delay_us,
-                                      .kind = (uint32_t)kind,
-                                      .place = (uint32_t)to,
-                                      .what.body = message};
-
-    if (message == NULL) {
-        free(bundle->bytes);
-        break_world(world);
-        return;
-    }
-    *message = (struct message){
-        .from = from,
-        .depth = larger(world->depth, world->nodes[from].depth) + 1,
-        .count_number = world->count_number,
-        .digest = spread_known(world->nodes[from].spread)->digest,
-        .bundle = *bundle,
-    };
-    if (queue_push(&world->queue, &event)) return;
-    free_message(message);
-    break_world(world);
-}
-
-static void send_digest(struct gossip_world *world, size_t from, size_t to)
-{
-    const struct network_fate fate = network_send(&world->network, from, to, 0);
-    const struct gossip_bundle nothing = {0};
-
-    world->digests++;
-    if (fate.copies > 0 && is_linked(world, from, to))
-        post(world, EVENT_DIGEST, from, to, fate.delay_us[0], &nothing);
-}
-
-static void send_bundle(struct gossip_world *world, size_t from, size_t to, uint64_t since)
-{
-    const struct network_fate fate = network_send(&world->network, from, to, 0);
-    struct gossip_bundle bundle = {0};
-
-    if (!world->facts.encode(world->facts.context, from, since, &bundle)) {
-        break_world(world);
-        return;
-    }
-    world->bundles++;
-    world->told += bundle.count;
-    if (fate.copies > 0 && is_linked(world, from, to))
-        post(world, EVENT_BUNDLE, from, to, fate.delay_us[0], &bundle);
-    else
-        free(bundle.bytes);
 }
 
 /* ---- nodes ---- */
@@ -194,13 +41,13 @@ static void send_bundle(struct gossip_world *world, size_t from, size_t to, uint
 static void pass_on_soon(struct gossip_world *world, size_t at)
 {
     world->nodes[at].pass_at_us = world->now_us + world->options.pass_on_us;
-    push(world, world->options.pass_on_us, EVENT_PASS_ON, at, 0);
+    gossip_lines_push(world, world->options.pass_on_us, GOSSIP_EVENT_PASS_ON, at, 0);
 }
 
 static void round_after(struct gossip_world *world, size_t at, uint64_t delay_us)
 {
     world->nodes[at].round_at_us = world->now_us + delay_us;
-    push(world, delay_us, EVENT_ROUND, at, 0);
+    gossip_lines_push(world, delay_us, GOSSIP_EVENT_ROUND, at, 0);
 }
 
 static void perform(struct gossip_world *world, size_t at,
@@ -209,11 +56,11 @@ static void perform(struct gossip_world *world, size_t at,
     const size_t to = action->kind == SPREAD_NEWS ? at : place_of(world, &action->node);
 
     switch (action->kind) {
-    case SPREAD_DIGEST: send_digest(world, at, to); break;
-    case SPREAD_ROSTER: send_bundle(world, at, to, action->since); break;
-    case SPREAD_CONNECT: connect_to(world, at, to); break;
+    case SPREAD_DIGEST: gossip_lines_send_digest(world, at, to); break;
+    case SPREAD_ROSTER: gossip_lines_send_bundle(world, at, to, action->since); break;
+    case SPREAD_CONNECT: gossip_lines_connect(world, at, to); break;
     case SPREAD_READDRESS: world->nodes[at].readdressed++; break;
-    case SPREAD_DROP: break_link(world, at, to); break;
+    case SPREAD_DROP: gossip_lines_break(world, at, to); break;
     case SPREAD_NEWS: pass_on_soon(world, at); break;
     }
 }
@@ -241,18 +88,18 @@ static void set_members(struct gossip_world *world, size_t at)
     struct hf_err err;
 
     if (members == NULL) {
-        break_world(world);
+        gossip_lines_fail(world);
         return;
     }
     for (size_t i = 0; i < world->count; i++) {
         members[i].node = world->nodes[i].id;
-        members[i].up = is_linked(world, at, i);
+        members[i].up = gossip_lines_is_linked(world, at, i);
         if (facts->announced != NULL)
             members[i].announced = facts->announced(facts->context, at, i);
     }
     if (spread_set_members(world->nodes[at].spread, members, world->count, now_ms(world),
                            &err) != HF_OK)
-        break_world(world);
+        gossip_lines_fail(world);
     free(members);
 }
 
@@ -278,8 +125,8 @@ static void run_pass_on(struct gossip_world *world, size_t at)
 
 static void make_link(struct gossip_world *world, size_t a, size_t b)
 {
-    if (is_linked(world, a, b) || !is_reachable(world, a, b)) return;
-    flip_link(world, a, b);
+    if (gossip_lines_is_linked(world, a, b) || !gossip_lines_may_link(world, a, b)) return;
+    gossip_lines_flip(world, a, b);
     spread_up(world->nodes[a].spread, &world->nodes[b].id, now_ms(world));
     perform_all(world, a);
     spread_up(world->nodes[b].spread, &world->nodes[a].id, now_ms(world));
@@ -288,7 +135,7 @@ static void make_link(struct gossip_world *world, size_t a, size_t b)
 
 static void lose_link(struct gossip_world *world, size_t at, size_t to)
 {
-    if (is_linked(world, at, to)) return; /* made meanwhile */
+    if (gossip_lines_is_linked(world, at, to)) return; /* made meanwhile */
     spread_down(world->nodes[at].spread, &world->nodes[to].id, now_ms(world));
     perform_all(world, at);
 }
@@ -306,13 +153,13 @@ static void merge(struct gossip_world *world, size_t at, const struct gossip_bun
 
 static void deliver(struct gossip_world *world, const struct queue_event *event)
 {
-    const struct message *message = event->what.body;
+    const struct gossip_message *message = event->what.body;
     struct gossip_node *node = &world->nodes[event->place];
 
-    if (!node->alive || !is_linked(world, event->place, message->from)) return;
+    if (!node->alive || !gossip_lines_is_linked(world, event->place, message->from)) return;
     if (message->count_number == world->count_number) world->depth = message->depth;
     trace_add_bytes(&world->trace, message->digest.b, sizeof message->digest.b);
-    if (event->kind == EVENT_BUNDLE) {
+    if (event->kind == GOSSIP_EVENT_BUNDLE) {
         merge(world, event->place, &message->bundle);
     } else {
         spread_compare(node->spread, &world->nodes[message->from].id, &message->digest,
@@ -329,24 +176,24 @@ static void happen(struct gossip_world *world, const struct queue_event *event)
     const size_t at = event->place;
     const struct gossip_node *node = &world->nodes[at];
 
-    if (is_message(event)) {
+    if (gossip_lines_is_message(event)) {
         deliver(world, event);
-        free_message(event->what.body);
+        gossip_lines_free(event->what.body);
         return;
     }
     if (!node->alive) return;
-    switch ((enum event_kind)event->kind) {
-    case EVENT_LINK: make_link(world, at, (size_t)event->what.number); break;
-    case EVENT_BROKEN:
-    case EVENT_MISSED: lose_link(world, at, (size_t)event->what.number); break;
-    case EVENT_ROUND: /* but for those of before a sleep */
+    switch ((enum gossip_event)event->kind) {
+    case GOSSIP_EVENT_LINK: make_link(world, at, (size_t)event->what.number); break;
+    case GOSSIP_EVENT_BROKEN:
+    case GOSSIP_EVENT_MISSED: lose_link(world, at, (size_t)event->what.number); break;
+    case GOSSIP_EVENT_ROUND: /* but for those of before a sleep */
         if (node->round_at_us == event->at_us) run_round(world, at);
         break;
-    case EVENT_PASS_ON:
+    case GOSSIP_EVENT_PASS_ON:
         if (node->pass_at_us == event->at_us) run_pass_on(world, at);
         break;
-    case EVENT_DIGEST:
-    case EVENT_BUNDLE: break;
+    case GOSSIP_EVENT_DIGEST:
+    case GOSSIP_EVENT_BUNDLE: break;
     }
 }
 
@@ -449,7 +296,7 @@ uint64_t gossip_world_depth(const struct gossip_world *world)
 void gossip_world_sleep(struct gossip_world *world, size_t at)
 {
     for (size_t i = 0; i < world->count; i++)
-        break_link(world, at, i);
+        gossip_lines_break(world, at, i);
     world->nodes[at].alive = false;
 }
 
@@ -468,7 +315,8 @@ void gossip_world_cut(struct gossip_world *world)
 {
     for (size_t a = 0; a < world->count; a++) {
         for (size_t b = 0; b < a; b++) {
-            if (world->nodes[a].side != world->nodes[b].side) break_link(world, a, b);
+            if (world->nodes[a].side != world->nodes[b].side)
+                gossip_lines_break(world, a, b);
         }
     }
 }
@@ -484,7 +332,7 @@ static void start(struct gossip_world *world, size_t at)
     node->links = 0;
     node->pass_at_us = 0;
     if (node->spread == NULL) {
-        break_world(world);
+        gossip_lines_fail(world);
         return;
     }
     set_members(world, at);
@@ -506,7 +354,7 @@ static size_t link_bytes(const struct gossip_world *world)
 
 void gossip_world_restart(struct gossip_world *world)
 {
-    clear_queue(world);
+    gossip_lines_clear(world);
     memset(world->linked, 0, link_bytes(world));
     start_all(world);
 }
@@ -530,7 +378,8 @@ struct gossip_world *gossip_world_new(const struct gossip_world_options *options
     world->draw = draw_init(options->seed, 2);
     world->nodes = hf_alloc_array(world->count, sizeof *world->nodes);
     world->linked = hf_alloc_array(link_bytes(world), 1);
-    if (!network_init(&world->network, &options->network, world->count, options->seed) ||
+    if (!network_init(&world->network, &options->network, world->count, world->count,
+                      options->seed) ||
         world->nodes == NULL || world->linked == NULL) {
         gossip_world_free(world);
         return NULL;
@@ -546,7 +395,7 @@ struct gossip_world *gossip_world_new(const struct gossip_world_options *options
 void gossip_world_free(struct gossip_world *world)
 {
     if (world == NULL) return;
-    clear_queue(world);
+    gossip_lines_clear(world);
     queue_done(&world->queue);
     for (size_t i = 0; i < world->count && world->nodes != NULL; i++)
         spread_free(world->nodes[i].spread);

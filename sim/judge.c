@@ -244,21 +244,26 @@ static void pending_question(struct pending *pending, size_t place)
         pending_add(pending, place, &node->successors[1], node->successor_count - 1);
 }
 
-bool judge_may_fail(struct judge *judge, struct world *world, size_t place)
+bool judge_may_fail(struct judge *judge, struct world *world, size_t host)
 {
-    const struct list list = judge->lists[place];
+    const struct world_host *h = &world->hosts[host];
+    struct list lists[CHORD_POSITIONS_MAX];
     struct pending pending = {judge, world};
     size_t members;
     bool may;
 
-    judge->lists[place].count = 0;
+    for (uint32_t i = 0; i < h->place_count; i++) {
+        lists[i] = judge->lists[h->places[i]];
+        judge->lists[h->places[i]].count = 0;
+    }
     judge->dead_pending = false;
     members = skip_all(judge);
     world_each_message(world, &pending, pending_answer);
     for (size_t i = 0; i < judge->count; i++) {
-        if (i != place) pending_question(&pending, i);
+        if (world_host_of(world, i) != host) pending_question(&pending, i);
     }
     may = clauses(judge, members) == NULL;
-    judge->lists[place] = list;
+    for (uint32_t i = 0; i < h->place_count; i++)
+        judge->lists[h->places[i]] = lists[i];
     return may;
 }

@@ -31,10 +31,10 @@ void judge_found(struct judge *judge);
 /* NULL, or what is wrong (a constant string). */
 const char *judge_check(struct judge *judge, const struct world *world);
 
-/* The invariant would survive that `place` falls silent now.  An operation takes effect,
- * in Zave's sense, when the asked answers or is found dead; the asker changes only when
- * the answer arrives or its patience ends: what will come of the questions that are out
- * counts as done already. */
-bool judge_may_fail(struct judge *judge, struct world *world, size_t place);
+/* The invariant would survive that the host falls silent now, with all its places.  An
+ * operation takes effect, in Zave's sense, when the asked answers or is found dead; the
+ * asker changes only when the answer arrives or its patience ends: what will come of the
+ * questions that are out counts as done already. */
+bool judge_may_fail(struct judge *judge, struct world *world, size_t host);
 
 #endif

@@ -10,4 +10,18 @@
 void liar_change(const struct world *world, struct draw *draw, size_t from,
                  struct chord_message *message);
 
+/* What one liar is after. */
+enum liar_kind {
+    LIAR_SELF,   /* to be named: claims each key that it is asked for */
+    LIAR_LIARS,  /* names those that lie, as it does */
+    LIAR_NOBODY, /* names the dead, and nodes that it makes up at the key */
+    LIAR_STALLS, /* leaves questions unanswered, or sends the asker to other liars */
+    LIAR_KINDS   /* how many kinds there are */
+};
+
+/* Changes the answer `message` to world->heard likewise, to what serves that end.  False:
+ * it keeps silent. */
+bool liar_answer(const struct world *world, struct draw *draw, enum liar_kind kind,
+                 size_t from, struct chord_message *message);
+
 #endif

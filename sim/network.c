@@ -30,7 +30,7 @@ static void place_all(struct network *network)
 }
 
 bool network_init(struct network *network, const struct network_options *options,
-                  size_t count, uint64_t seed)
+                  size_t count, size_t ends, uint64_t seed)
 {
     memset(network, 0, sizeof *network);
     network->options = *options;
@@ -41,8 +41,8 @@ bool network_init(struct network *network, const struct network_options *options
     if (network->places == NULL) return false;
     place_all(network);
     if (!options->fair_loss) return true;
-    if (count > NETWORK_FAULTS_MAX) return false;
-    network->lost = hf_alloc_array(count * count, sizeof *network->lost);
+    if (ends > NETWORK_FAULTS_MAX) return false;
+    network->lost = hf_alloc_array(ends * ends, sizeof *network->lost);
     return network->lost != NULL;
 }
 
@@ -86,14 +86,14 @@ uint64_t network_delay_us(const struct network *network, size_t from, size_t to)
     return network->options.delay_us + (uint64_t)(rtt_us / 2);
 }
 
-static bool is_lost(struct network *network, size_t from, size_t to, unsigned class)
+static bool is_lost(struct network *network, size_t way, unsigned class)
 {
     const unsigned bit = 1u << class;
     bool lost = draw_chance(&network->draw, network->options.loss);
     uint16_t *before;
 
     if (network->lost == NULL) return lost;
-    before = &network->lost[from * network->count + to];
+    before = &network->lost[way];
     lost = lost && !(*before & bit);
     *before = (uint16_t)(lost ? *before | bit : *before & ~bit);
     return lost;
@@ -109,16 +109,19 @@ static uint64_t extra_us(struct network *network)
     return extra;
 }
 
+bool network_reaches(const struct network *network, size_t from, size_t to)
+{
+    return network->places[from].part == network->places[to].part &&
+           (network->cuts == NULL || network->cuts[from * network->count + to] == 0);
+}
+
 struct network_fate network_send(struct network *network, size_t from, size_t to,
-                                 unsigned class)
+                                 size_t way, unsigned class)
 {
     struct network_fate fate = {0, {0, 0}};
     uint64_t delay_us;
 
-    if (network->places[from].part != network->places[to].part) return fate;
-    if (network->cuts != NULL && network->cuts[from * network->count + to] != 0)
-        return fate;
-    if (is_lost(network, from, to, class)) return fate;
+    if (!network_reaches(network, from, to) || is_lost(network, way, class)) return fate;
     delay_us = network_delay_us(network, from, to);
     fate.copies = draw_chance(&network->draw, network->options.twice) ? 2 : 1;
     for (unsigned i = 0; i < fate.copies; i++)

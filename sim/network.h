@@ -24,7 +24,7 @@ struct network_options {
     unsigned loss, twice; /* of 1000 messages: lost; come twice */
     unsigned late;        /* of 1000: take 0..late_us more, and so are overtaken */
     uint64_t late_us;
-    bool fair_loss; /* no two in a row of one class from one place to another are lost */
+    bool fair_loss; /* no two in a row of one class on one way are lost */
 };
 
 struct network_place {
@@ -36,7 +36,7 @@ struct network {
     struct network_options options;
     struct network_place *places;
     size_t count;
-    uint16_t *lost;     /* fair_loss: one bit per class, [from][to] */
+    uint16_t *lost;     /* fair_loss: one bit per class, of each way */
     uint8_t *cuts;      /* [from][to]; NULL: never were any */
     uint64_t pair_seed; /* of the pairs' factors */
     struct draw draw;
@@ -48,19 +48,24 @@ struct network_fate {
     uint64_t delay_us[2];
 };
 
-/* False: no memory, or fair loss among more than NETWORK_FAULTS_MAX places; network_done
- * may be called either way. */
+/* Fair loss is fair to `ends`, of which a place may have several: a way leads from one to
+ * another.  False: no memory, or fair loss among more than NETWORK_FAULTS_MAX ends;
+ * network_done may be called either way. */
 bool network_init(struct network *network, const struct network_options *options,
-                  size_t count, uint64_t seed);
+                  size_t count, size_t ends, uint64_t seed);
 void network_done(struct network *network);
 
 /* The round trip that the two places alone would give: no pair's factor, no jitter. */
 double network_plain_rtt_us(const struct network *network, size_t a, size_t b);
 /* One way, without jitter. */
 uint64_t network_delay_us(const struct network *network, size_t from, size_t to);
-/* `class` < NETWORK_CLASSES_MAX matters for fair loss. */
+/* `way` (from end * ends + to end) and `class` < NETWORK_CLASSES_MAX matter for fair loss.
+ */
 struct network_fate network_send(struct network *network, size_t from, size_t to,
-                                 unsigned class);
+                                 size_t way, unsigned class);
+
+/* Neither a cut nor a part is between them: what one sends to the other may come. */
+bool network_reaches(const struct network *network, size_t from, size_t to);
 
 /* Cuts the way from one place to another (not the way back), or mends it.  False: no
  * memory, or too many places. */

@@ -10,9 +10,11 @@
 #include <string.h>
 
 const struct scenario *const scenarios[] = {
-    &scenario_lookup,  &scenario_load,   &scenario_massacre,
-    &scenario_churn,   &scenario_heal,   &scenario_chaos,
-    &scenario_vivaldi, &scenario_gossip, NULL,
+    &scenario_lookup,   &scenario_load,
+    &scenario_massacre, &scenario_churn,
+    &scenario_heal,     &scenario_chaos,
+    &scenario_vivaldi,  &scenario_gossip,
+    &scenario_liars,    NULL,
 };
 
 const struct scenario *scenario_find(const char *name)

@@ -5,6 +5,7 @@
 #include "sim/scenario.h"
 
 extern const struct scenario scenario_lookup, scenario_load, scenario_massacre,
-    scenario_churn, scenario_heal, scenario_chaos, scenario_vivaldi, scenario_gossip;
+    scenario_churn, scenario_heal, scenario_chaos, scenario_vivaldi, scenario_gossip,
+    scenario_liars;
 
 #endif

@@ -1,8 +1,10 @@
 /* world.h - a ring of production chord_nodes in virtual time.
  *
  * Owns the nodes, their clocks, the network between them and the queue of what is to
- * happen.  Everything follows from the seed.  Places are numbered in ascending order of
- * their positions; a place holds one node, or none.
+ * happen.  Everything follows from the seed.  A host stands on one position or several;
+ * hosts are numbered in ascending order of their ids, places of their positions (so where
+ * each host has one position, it and its place have one number).  A place holds one node,
+ * or none; a host starts, fails, is suspended and is reached as a whole.
  *
  * A failure of the simulator itself (no memory) and a broken promise both end the run:
  * `broken` says which.  Not thread-safe: one owner. */
@@ -24,7 +26,9 @@ struct world;
 
 struct world_options {
     uint64_t seed;
-    size_t places;
+    size_t hosts;
+    const uint32_t *positions; /* of each host, 1..CHORD_POSITIONS_MAX, borrowed for
+                                  world_new; NULL: one each */
     struct chord_config chord; /* of every node; its seed is drawn */
     struct network_options network;
     bool encode;       /* messages are encoded and parsed again on their way */
@@ -35,15 +39,22 @@ struct world_options {
     unsigned backlog;  /* of 1000 messages to a frozen node: arrive when it thaws */
 };
 
-struct world_node {
-    struct chord_node *node; /* NULL: there is none */
-    uint64_t deadline_us;    /* it wants to be ticked */
-    uint64_t tick_us;        /* the tick in the queue; WORLD_NEVER: none */
+struct world_host {
+    struct hf_id id;
+    uint32_t *places; /* by index of its positions */
+    uint32_t place_count;
     uint64_t started_us;
     uint64_t frozen_us; /* suspended until then; 0: it runs */
     uint64_t clock_ms;  /* added to its clock, which so starts anywhere */
     int32_t skew;       /* its clock gains so many parts of 1000 */
     bool liar;          /* world_client.tamper sees what it sends */
+};
+
+struct world_node {
+    struct chord_node *node; /* NULL: there is none */
+    uint32_t host;           /* whose */
+    uint64_t deadline_us;    /* it wants to be ticked */
+    uint64_t tick_us;        /* the tick in the queue; WORLD_NEVER: none */
 };
 
 /* How a lookup ended. */
@@ -54,6 +65,8 @@ struct world_answer {
     uint64_t started_us;
     unsigned questions; /* asked on the way */
     unsigned answers;   /* of those, answered */
+    unsigned hops;      /* questions, those that check the answer against a roster too */
+    unsigned timeouts;  /* of those, unanswered */
     unsigned path;      /* peers visited, the owner included (Stoica 2001) */
     bool found;
     const struct chord_peer *peers; /* the key's successors; for the call only */
@@ -66,8 +79,22 @@ struct world_client {
     void *context;
     void (*on_timer)(struct world *world, void *context, uint64_t what);
     void (*on_answer)(struct world *world, void *context, const struct world_answer *);
-    void (*tamper)(struct world *world, void *context, size_t from,
+    /* world.heard is what the liar answers.  False: it says nothing. */
+    bool (*tamper)(struct world *world, void *context, size_t from,
                    struct chord_message *message);
+};
+
+/* What becomes of a host. */
+enum world_change { WORLD_STARTED, WORLD_CRASHED, WORLD_THAWED };
+
+/* What else runs on the hosts, beside routing (storage.h): told of what happens to them,
+ * and of what it has posted. */
+struct world_service {
+    void *context;
+    void (*on_host)(struct world *world, void *context, size_t host,
+                    enum world_change change);
+    void (*on_parcel)(struct world *world, void *context, size_t host, void *body);
+    void (*release)(void *body); /* one that is not delivered any more */
 };
 
 struct world_lookup {
@@ -84,9 +111,13 @@ struct world_lookup {
 struct world {
     struct world_options options;
     struct world_client client;
-    struct chord_peer *peers; /* of all places, ascending: a roster of everybody */
+    struct world_service service; /* all zero: there is none */
+    struct chord_peer *peers;     /* of all places, ascending: a roster of everybody */
     struct world_node *nodes;
-    size_t count, live;    /* live: places with a node, frozen or not */
+    struct world_host *hosts;
+    uint32_t *host_places;
+    size_t host_count;
+    size_t count, live;    /* places; of them with a node, frozen or not */
     uint32_t *by_position; /* hash table */
     size_t by_position_size;
     struct network network;
@@ -99,12 +130,13 @@ struct world {
     struct judge *judge; /* NULL: not judged */
     struct trace trace;  /* of all that was delivered, and when */
     uint64_t steps, messages, bytes;
-    const char *broken;  /* NULL: all is well; else why the run ended */
-    size_t broken_place; /* whose step it was; WORLD_NOBODY: nobody's */
+    const struct chord_message *heard; /* what the step under way is about, or NULL */
+    const char *broken;                /* NULL: all is well; else why the run ended */
+    size_t broken_place;               /* whose step it was; WORLD_NOBODY: nobody's */
     struct chord_output *out;
 };
 
-/* Places at positions drawn from the seed, no node anywhere.  NULL: no memory. */
+/* Hosts with ids drawn from the seed, no node anywhere.  NULL: no memory. */
 struct world *world_new(const struct world_options *options,
                         const struct world_client *client);
 void world_free(struct world *world);
@@ -115,26 +147,36 @@ void world_free(struct world *world);
 void world_run(struct world *world, uint64_t duration_us);
 /* client.on_timer(what) in so long. */
 void world_after(struct world *world, uint64_t delay_us, uint64_t what);
+/* service.on_parcel(host, body) in so long, whatever became of the host; it owns the body
+ * then. */
+void world_post(struct world *world, uint64_t delay_us, size_t host, void *body);
+/* What the clock of a live host shows; and the first moment at which it shows that. */
+uint64_t world_local_ms(const struct world *world, size_t host);
+uint64_t world_true_us(const struct world *world, size_t host, uint64_t local_ms);
 /* Ends the run; the first reason counts.  `why` is a constant string. */
 void world_break(struct world *world, const char *why);
 
-/* ---- what happens to nodes ---- */
+/* From now on Zave's invariant may break. */
+void world_judge_no_more(struct world *world);
 
-/* A node of its own at a place that has none, with a clock of its own; it is ALONE. */
-void world_start(struct world *world, size_t place);
-/* Tells it of a contact to join through. */
-void world_join(struct world *world, size_t place, size_t contact);
-/* `peers` stay the caller's and must live as long as the node has them. */
-void world_roster(struct world *world, size_t place, const struct chord_peer *peers,
+/* ---- what happens to hosts ---- */
+
+/* Nodes of its own at its places, where there are none, with a clock of its own; they are
+ * ALONE. */
+void world_start(struct world *world, size_t host);
+/* Tells them of a contact, a place, to join through. */
+void world_join(struct world *world, size_t host, size_t contact);
+/* `peers` stay the caller's and must live as long as the nodes have them. */
+void world_roster(struct world *world, size_t host, const struct chord_peer *peers,
                   size_t count);
 /* It is gone without a word. */
-void world_crash(struct world *world, size_t place);
+void world_crash(struct world *world, size_t host);
 /* It says that it stops, and is gone. */
-void world_leave(struct world *world, size_t place);
+void world_leave(struct world *world, size_t host);
 /* Nothing reaches it and it does nothing for so long. */
-void world_freeze(struct world *world, size_t place, uint64_t duration_us);
+void world_freeze(struct world *world, size_t host, uint64_t duration_us);
 /* It runs again, from now on. */
-void world_thaw(struct world *world, size_t place);
+void world_thaw(struct world *world, size_t host);
 /* Gives the node at `place` an event; now_ms is filled in. */
 void world_step(struct world *world, size_t place, struct chord_event *event);
 
@@ -144,6 +186,12 @@ void world_lookup(struct world *world, size_t asker, const struct hf_id *key,
 
 /* ---- looking at it ---- */
 
+/* Whose place it is. */
+size_t world_host_of(const struct world *world, size_t place);
+bool world_host_is_live(const struct world *world, size_t host);
+/* Of a host's places the one whose node knows most about the key: where the daemon begins.
+ */
+size_t world_nearest(const struct world *world, size_t host, const struct hf_id *key);
 bool world_is_live(const struct world *world, size_t place);
 /* Live, not frozen, and a member of a ring. */
 bool world_is_member(const struct world *world, size_t place);

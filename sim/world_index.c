@@ -1,6 +1,7 @@
 #include "sim/world_index.h"
 
 #include "base/alloc.h"
+#include "chord/circle.h"
 
 #include <string.h>
 
@@ -61,6 +62,32 @@ size_t world_place_at(const struct world *world, const struct hf_id *key)
     return low == world->count ? 0 : low;
 }
 
+size_t world_host_of(const struct world *world, size_t place)
+{
+    return world->nodes[place].host;
+}
+
+bool world_host_is_live(const struct world *world, size_t host)
+{
+    return world_is_live(world, world->hosts[host].places[0]);
+}
+
+/* The one that most closely precedes it. */
+size_t world_nearest(const struct world *world, size_t host, const struct hf_id *key)
+{
+    const struct world_host *h = &world->hosts[host];
+    size_t best = h->places[0];
+
+    for (uint32_t i = 1; i < h->place_count; i++) {
+        const size_t place = h->places[i];
+
+        if (chord_node_mode(world->nodes[place].node) == CHORD_MODE_RING &&
+            chord_between(&world->peers[best].position, &world->peers[place].position, key))
+            best = place;
+    }
+    return best;
+}
+
 bool world_is_live(const struct world *world, size_t place)
 {
     return world->nodes[place].node != NULL;
@@ -70,7 +97,7 @@ bool world_is_member(const struct world *world, size_t place)
 {
     const struct world_node *n = &world->nodes[place];
 
-    return n->node != NULL && n->frozen_us == 0 &&
+    return n->node != NULL && world->hosts[n->host].frozen_us == 0 &&
            (chord_node_mode(n->node) == CHORD_MODE_RING ||
             chord_node_mode(n->node) == CHORD_MODE_ALONE);
 }

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "base/hash.h"
+#include "chord/circle.h"
 #include "chord_ring.h"
 
 #include <string.h>
@@ -230,6 +231,53 @@ static void liars_hide_nobody(void **state)
     chord_ring_free(ring);
 }
 
+static struct hf_id wanted_key;
+
+/* Nodes that are nowhere, as near to the key as can be: a whole answer full. */
+static void make_up_all(struct chord_ring *ring, size_t from, struct chord_message *message)
+{
+    struct hf_id id = wanted_key;
+
+    (void)ring;
+    (void)from;
+    if (message->kind != CHORD_MESSAGE_NEXT) return;
+    message->done = true;
+    for (message->peer_count = 0; message->peer_count < CHORD_MESSAGE_PEERS_MAX;
+         chord_add_power(&id, 0, &id))
+        message->peers[message->peer_count++] = chord_peer_of(&id, 0);
+}
+
+/* Everybody but the asker says so: it finds those on the roster, and asks each once. */
+static void made_up_members_keep_nobody_out(void **state)
+{
+    const struct ring_options options = {.seed = 13, .successors = 4, .delay_max_ms = 20};
+    struct chord_ring *ring = chord_ring_new(&options, 40);
+    struct chord_peer roster[RING_NODES_MAX];
+    const size_t n = roster_of(ring, 0, 40, roster);
+
+    (void)state;
+    start_all(ring);
+    give_all(ring, roster, n);
+    chord_ring_run(ring, QUIET_MS);
+    ring->tamper = make_up_all;
+    for (size_t i = 0; i < 40; i++) {
+        const uint64_t hops = chord_ring_statistics(ring, i).hops;
+        size_t at;
+
+        hf_sha256(&i, sizeof i, &wanted_key);
+        at = chord_ring_lookup(ring, i, &wanted_key, 4);
+        chord_ring_run(ring, 2500);
+        assert_int_equal(ring->lookups[at].ended, 1);
+        assert_true(ring->lookups[at].found);
+        for (size_t k = 0; k < ring->lookups[at].peer_count; k++)
+            assert_true(chord_peer_equal(
+                &ring->lookups[at].peers[k],
+                &ring->members[chord_ring_owner(ring, &wanted_key, k)].peer));
+        assert_true(chord_ring_statistics(ring, i).hops - hops < 40);
+    }
+    chord_ring_free(ring);
+}
+
 /* Two rings that know nothing of one another become one when the roster tells. */
 static void roster_heals_a_split(void **state)
 {
@@ -295,6 +343,7 @@ int main(void)
         cmocka_unit_test(roster_makes_lookups_one_hop),
         cmocka_unit_test(stale_roster_is_survived),
         cmocka_unit_test(liars_hide_nobody),
+        cmocka_unit_test(made_up_members_keep_nobody_out),
         cmocka_unit_test(roster_heals_a_split),
         cmocka_unit_test(bad_roster_is_no_roster),
     };

@@ -56,7 +56,7 @@ static void percentiles_are_of_the_sample(void **state)
 static struct world *small_ring(size_t places)
 {
     const struct world_options options = {.seed = 5,
-                                          .places = places,
+                                          .hosts = places,
                                           .chord = {.stabilise_ms = 10000,
                                                     .rpc_timeout_ms = 500,
                                                     .lookup_timeout_ms = 5000,
@@ -98,16 +98,16 @@ static void network_keeps_parts_apart(void **state)
     struct network network;
 
     (void)state;
-    assert_true(network_init(&network, &options, 4, 7));
-    assert_int_equal(network_send(&network, 0, 1, 0).copies, 1);
+    assert_true(network_init(&network, &options, 4, 4, 7));
+    assert_int_equal(network_send(&network, 0, 1, 1, 0).copies, 1);
     network_part(&network, 1, 1);
-    assert_int_equal(network_send(&network, 0, 1, 0).copies, 0);
+    assert_int_equal(network_send(&network, 0, 1, 1, 0).copies, 0);
     network_heal(&network);
     assert_true(network_cut(&network, 0, 1, true));
-    assert_int_equal(network_send(&network, 0, 1, 0).copies, 0);
-    assert_int_equal(network_send(&network, 1, 0, 0).copies, 1);
+    assert_int_equal(network_send(&network, 0, 1, 1, 0).copies, 0);
+    assert_int_equal(network_send(&network, 1, 0, 4, 0).copies, 1);
     network_heal(&network);
-    assert_int_equal(network_send(&network, 0, 1, 0).copies, 1);
+    assert_int_equal(network_send(&network, 0, 1, 1, 0).copies, 1);
     network_done(&network);
 }
 
@@ -120,9 +120,9 @@ static void fair_loss_takes_no_two_in_a_row(void **state)
     unsigned lost = 0;
 
     (void)state;
-    assert_true(network_init(&network, &options, 2, 7));
+    assert_true(network_init(&network, &options, 2, 2, 7));
     for (unsigned i = 0; i < 1000; i++) {
-        const bool now = network_send(&network, 0, 1, 3).copies == 0;
+        const bool now = network_send(&network, 0, 1, 1, 3).copies == 0;
 
         assert_false(before && now);
         before = now;

@@ -35,10 +35,13 @@ small lookup --nodes 300 --seeds 1..2 --set lookups=1000
 small lookup --nodes 300 --set lookups=500 --set table=1 --set encode=1
 small lookup --nodes 300 --set lookups=500 --set successors=2 --set near=0
 small load --nodes 500 --set keys=20000
-small massacre --nodes 300 --set lookups=50 --set runs=2 --set kill=0.4
+small massacre --nodes 300 --set lookups=50 --set blocks=20 --set runs=2 --set kill=0.4
 small churn --nodes 100 --set minutes=3 --set lookups=200 --set rate=0.05
+small churn --nodes 100 --set minutes=3 --set lookups=200 --set rate=0.05 --set positions=8
 small heal --seeds 1..2
 small chaos --seeds 1..4
+small liars --nodes 150 --set lookups=300 --set fraction=0.2 --set minutes=3
+small liars --nodes 150 --set lookups=300 --set fraction=0.2 --set minutes=3 --set wanted=4 --set kind=2
 small gossip --nodes 64 --seeds 1..2
 small gossip --nodes 100 --seeds 1..2 --set loss=0.2 --set dead=0.2
 
@@ -52,8 +55,8 @@ cmp -s <(awk 'NR > 1 { print $NF }' "$scratch/once") <(awk 'NR > 1 { print $NF }
     bad "two seeds, one trace"
 
 # Encoding on the way changes nothing that happens but the trace's spelling.
-"$sim" massacre --nodes 200 --set lookups=50 --set runs=1 --set kill=0.3 | cut -f 1-14 >"$scratch/once"
-"$sim" massacre --nodes 200 --set lookups=50 --set runs=1 --set kill=0.3 --set encode=1 | cut -f 1-14 >"$scratch/again"
+"$sim" massacre --nodes 200 --set lookups=50 --set blocks=20 --set runs=1 --set kill=0.3 | cut -f 1-14 >"$scratch/once"
+"$sim" massacre --nodes 200 --set lookups=50 --set blocks=20 --set runs=1 --set kill=0.3 --set encode=1 | cut -f 1-14 >"$scratch/again"
 if cmp -s "$scratch/once" "$scratch/again"; then ok "encoded or not"; else bad "encoding changes what happens"; fi
 
 timeout 280 "$sim" heal --seeds $heal_seeds >"$scratch/heal" 2>"$scratch/stderr" ||
@@ -66,6 +69,10 @@ timeout 280 "$sim" chaos --seeds 1..20 --set proof=0 --set crashes=0 --set freez
     --set parts=0 --set loss=0 >"$scratch/liars" 2>"$scratch/stderr" || bad "liars: $(cat "$scratch/stderr")"
 awk -F '\t' 'NR > 1 { asked += $12; right += $14 } END { exit !(asked > 500 && right > 0.95 * asked) }' \
     "$scratch/liars" || bad "liars mislead: $(cut -f 6,12,14 "$scratch/liars")"
+
+# Without a roster liars do mislead: the promise rests on it, and the scenario sees it.
+"$sim" liars --nodes 150 --set lookups=300 --set fraction=0.2 --set kind=0 --set roster=0 >"$scratch/once"
+awk -F '\t' 'NR > 1 && $8 > 30 { seen = 1 } END { exit !seen }' "$scratch/once" || bad "liars mislead nobody without a roster"
 
 # A promise that cannot be kept: all well in no time.
 expect 1 "seed 1, at [0-9.]* s: no ideal ring" "$sim" chaos --seed 1 --set calm=0

@@ -1,18 +1,19 @@
 #include "base/alloc.h"
+#include "sim/chaos_faults.h"
 #include "sim/founding.h"
-#include "sim/judge.h"
 #include "sim/liar.h"
 #include "sim/probe.h"
 #include "sim/scenarios.h"
 
 #include <stdlib.h>
 
-#define NODES_MIN      8u
-#define NODES_MAX      64u
-#define FINGER_PERIODS 5u /* then fingers to the dead are gone */
-#define CHECKS         2u /* looks per period */
-#define CONTACTS       4u /* members that a joiner knows */
-#define LATE_PERMILL   50u
+#define NODES_MIN       8u
+#define NODES_MAX       64u
+#define FINGER_PERIODS  5u  /* then fingers to the dead are gone */
+#define CHECKS          2u  /* looks per period */
+#define POSITION_POWERS 7u  /* 1 to 64 */
+#define POSITIONS_MAX   72u /* of a ring, beside the first of each host */
+#define LATE_PERMILL    50u
 
 static const struct scenario_parameter parameters[] = {
     {"crashes", 1, 0, 1, "1: nodes crash, leave and come back, minutes or days later"},
@@ -22,6 +23,8 @@ static const struct scenario_parameter parameters[] = {
     {"loss", 1, 0, 1, "1: messages are lost, doubled, overtaken"},
     {"clocks", 1, 0, 1, "1: clocks run at different rates"},
     {"liars", 1, 0, 1, "1: up to a fifth lie about their successors"},
+    {"blocks", 4, 0, 1000, "blocks that are put meanwhile"},
+    {"positions", 1, 0, 1, "1: in a quarter of the runs hosts stand on up to 64 positions"},
     {"proof", 2, 0, 2,
      "1: only what Zave's proof allows, 0: more, 2: even seeds only that"},
     {"periods", 30, 1, 10000, "stabilisation periods of faults"},
@@ -33,214 +36,68 @@ static const struct scenario_parameter parameters[] = {
 static const char columns[] =
     "seed\tnodes\tsuccessors\tproof\troster\tliars\tperiod_"
     "s\tcrashes\tfreezes\tcuts\tparts\t"
-    "lookups\tanswered\tright\tcalm_periods\tcalm_failed\tcalm_wrong\tsteps\ttrace";
+    "lookups\tanswered\tright\tcalm_periods\tcalm_failed\tcalm_"
+    "wrong\tblocks\tacknowledged\tfetched\tgone\tpositions\tsteps\ttrace";
+
+enum what { WHAT_FAULT, WHAT_PUT };
 
 struct chaos {
     const struct scenario_run *run;
     struct draw draw;
-    bool proof;  /* nothing happens but what Zave's proof allows */
-    bool roster; /* everybody has a roster of all places */
+    struct chaos_faults faults;
     bool calm;
     uint32_t successors;
-    uint64_t period_us, liars, crashes, freezes, cuts, parts;
+    uint64_t liars;
     struct probe faulty, after; /* lookups among faults, and after them */
-    struct chord_peer *honest;  /* the roster when liars are evicted */
+    struct chaos_blocks blocks;
+    struct chord_peer *honest; /* the roster when liars are evicted, */
+    bool *evicted;             /* and who is */
+    uint32_t *positions;       /* of each host */
 };
-
-/* ---- what happens ---- */
 
 static bool wants(const struct chaos *chaos, const char *fault)
 {
     return scenario_number(chaos->run, fault) != 0;
 }
 
-/* A member, or WORLD_NOBODY. */
-static size_t random_member(struct world *world, struct draw *draw)
+static void next_fault(struct world *world, struct chaos *chaos)
 {
-    const size_t start = draw_below(draw, world->count);
+    const size_t asker = chaos_faults_member(world, &chaos->faults);
+    const double wait_us =
+        draw_exponential(&chaos->draw, (double)chaos->faults.period_us / 2);
 
-    for (size_t i = 0; i < world->count; i++) {
-        const size_t place = (start + i) % world->count;
-
-        if (world_is_member(world, place)) return place;
-    }
-    return WORLD_NOBODY;
-}
-
-struct contacts {
-    size_t places[CONTACTS];
-};
-
-static struct contacts choose_contacts(struct world *world, struct chaos *chaos)
-{
-    struct contacts contacts;
-
-    for (unsigned i = 0; i < CONTACTS; i++)
-        contacts.places[i] = random_member(world, &chaos->draw);
-    return contacts;
-}
-
-/* Tells a node that joins of some members; the proof begins with such a one. */
-static void introduce(struct world *world, size_t place, const struct contacts *contacts)
-{
-    for (unsigned i = 0; i < CONTACTS; i++) {
-        if (contacts->places[i] != WORLD_NOBODY)
-            world_join(world, place, contacts->places[i]);
-    }
-}
-
-/* A daemon that starts knows its roster, or some members. */
-static void start(struct world *world, struct chaos *chaos, size_t place)
-{
-    const struct contacts contacts = choose_contacts(world, chaos);
-
-    world_start(world, place);
-    if (chaos->proof)
-        introduce(world, place, &contacts);
-    else
-        world_roster(world, place, world->peers, world->count);
-}
-
-/* One more member has heard who is on the roster. */
-static void spread_roster(struct world *world, struct chaos *chaos)
-{
-    const size_t place = random_member(world, &chaos->draw);
-
-    if (chaos->proof && chaos->roster && place != WORLD_NOBODY)
-        world_roster(world, place, world->peers, world->count);
-}
-
-static bool may_fail(struct world *world, const struct chaos *chaos, size_t place)
-{
-    if (chaos->proof) return judge_may_fail(world->judge, world, place);
-    return world->live > 2;
-}
-
-static void crash_one(struct world *world, struct chaos *chaos)
-{
-    const size_t place = random_member(world, &chaos->draw);
-
-    if (place == WORLD_NOBODY || !may_fail(world, chaos, place)) return;
-    chaos->crashes++;
-    if (draw_below(&chaos->draw, 3) == 0)
-        world_leave(world, place);
-    else
-        world_crash(world, place);
-}
-
-static void restart_one(struct world *world, struct chaos *chaos)
-{
-    const size_t place = draw_below(&chaos->draw, world->count);
-
-    if (!world_is_live(world, place)) start(world, chaos, place);
-}
-
-static void freeze_one(struct world *world, struct chaos *chaos)
-{
-    const size_t place = random_member(world, &chaos->draw);
-    const double periods = draw_logarithmic(&chaos->draw, 0.01, 10);
-
-    if (place == WORLD_NOBODY || !may_fail(world, chaos, place)) return;
-    chaos->freezes++;
-    world_freeze(world, place, 1 + (uint64_t)(periods * (double)chaos->period_us));
-}
-
-/* One direction between two places, or all that one place says or hears. */
-static void cut_some(struct world *world, struct chaos *chaos)
-{
-    const size_t a = draw_below(&chaos->draw, world->count);
-    const size_t b = draw_below(&chaos->draw, world->count);
-    const uint64_t how = draw_below(&chaos->draw, 4);
-
-    chaos->cuts++;
-    if (how < 2 && !network_cut(&world->network, a, b, true))
-        world_break(world, "the simulator is out of memory");
-    for (size_t i = 0; i < world->count && how >= 2; i++) {
-        if (!network_cut(&world->network, how == 2 ? a : i, how == 2 ? i : a, true))
-            world_break(world, "the simulator is out of memory");
-    }
-}
-
-static void part(struct world *world, struct chaos *chaos)
-{
-    const uint64_t parts = draw_between(&chaos->draw, 2, 4);
-
-    chaos->parts++;
-    for (size_t i = 0; i < world->count; i++)
-        network_part(&world->network, i, (uint32_t)draw_below(&chaos->draw, parts));
-}
-
-/* Everybody at once, and back within a period. */
-static void crash_all(struct world *world, struct chaos *chaos)
-{
-    for (size_t i = 0; i < world->count; i++) {
-        if (!world_is_live(world, i)) continue;
-        chaos->crashes++;
-        world_crash(world, i);
-    }
-    for (size_t i = 0; i < world->count; i++) {
-        if (draw_below(&chaos->draw, 4) != 0) start(world, chaos, i);
-    }
-}
-
-static void one_fault(struct world *world, struct chaos *chaos)
-{
-    switch (draw_below(&chaos->draw, chaos->proof ? 6 : 14)) {
-    case 0:
-    case 1:
-        if (wants(chaos, "crashes")) crash_one(world, chaos);
-        break;
-    case 2:
-    case 3: restart_one(world, chaos); break;
-    case 4: spread_roster(world, chaos); break;
-    case 5: break; /* a quiet moment */
-    case 6:
-    case 7:
-        if (wants(chaos, "cuts")) cut_some(world, chaos);
-        break;
-    case 8:
-        if (wants(chaos, "parts")) part(world, chaos);
-        break;
-    case 9:
-    case 10: network_heal(&world->network); break;
-    case 11:
-    case 12:
-        if (wants(chaos, "freezes")) freeze_one(world, chaos);
-        break;
-    default:
-        if (wants(chaos, "crashes") && draw_below(&chaos->draw, 4) == 0)
-            crash_all(world, chaos);
-        break;
-    }
+    chaos_faults_one(world, &chaos->faults);
+    if (asker != WORLD_NOBODY && world_is_member(world, asker))
+        probe_ask(&chaos->faulty, world, asker, &chaos->draw);
+    world_after(world, 1 + (uint64_t)wait_us, WHAT_FAULT);
 }
 
 static void on_timer(struct world *world, void *context, uint64_t what)
 {
     struct chaos *chaos = context;
-    const size_t asker = random_member(world, &chaos->draw);
-    const double wait_us = draw_exponential(&chaos->draw, (double)chaos->period_us / 2);
 
-    (void)what;
     if (chaos->calm) return;
-    one_fault(world, chaos);
-    if (asker != WORLD_NOBODY && world_is_member(world, asker))
-        probe_ask(&chaos->faulty, world, asker, &chaos->draw);
-    world_after(world, 1 + (uint64_t)wait_us, 0);
+    if (what == WHAT_PUT)
+        chaos_blocks_put(&chaos->blocks, world);
+    else
+        next_fault(world, chaos);
 }
 
 static void on_answer(struct world *world, void *context, const struct world_answer *answer)
 {
     struct chaos *chaos = context;
 
+    if (storage_answer(chaos->blocks.stock.storage, answer)) return;
     probe_note(answer->user == 0 ? &chaos->faulty : &chaos->after, world, answer);
 }
 
-static void tamper(struct world *world, void *context, size_t from,
+static bool tamper(struct world *world, void *context, size_t from,
                    struct chord_message *message)
 {
     struct chaos *chaos = context;
 
     liar_change(world, &chaos->draw, from, message);
+    return true;
 }
 
 /* ---- the course of a run ---- */
@@ -249,6 +106,22 @@ static size_t draw_nodes(const struct scenario_run *run, struct draw *draw)
 {
     if (run->nodes != 0) return run->nodes;
     return (size_t)draw_logarithmic(draw, NODES_MIN, NODES_MAX + 0.99);
+}
+
+/* Powers of two, as the daemon has them, up to all there are; but not too many in all, nor
+ * most of the ring's on one host: the daemon gives none to hosts of small rings. */
+static void draw_positions(struct chaos *chaos, size_t nodes)
+{
+    struct draw draw = draw_init(chaos->run->seed, 42);
+    const bool several = wants(chaos, "positions") && draw_below(&draw, 4) == 0;
+    size_t spare = POSITIONS_MAX;
+
+    for (size_t i = 0; i < nodes; i++) {
+        chaos->positions[i] = several ? 1u << draw_below(&draw, POSITION_POWERS) : 1;
+        if (chaos->positions[i] > nodes || chaos->positions[i] - 1 > spare)
+            chaos->positions[i] = 1;
+        spare -= chaos->positions[i] - 1;
+    }
 }
 
 /* 2(r + 1) nodes make a ring that the proof is about. */
@@ -273,7 +146,7 @@ static struct network_options draw_network(struct chaos *chaos, uint64_t timeout
     options.loss = (unsigned)draw_below(draw, 200);
     options.twice = (unsigned)draw_below(draw, 200);
     options.fair_loss = true;
-    if (chaos->proof) return options;
+    if (chaos->faults.proof) return options;
     options.fair_loss = draw_below(draw, 2) == 0;
     options.late = (unsigned)draw_below(draw, LATE_PERMILL);
     options.late_us = 5 * timeout_us;
@@ -282,20 +155,21 @@ static struct network_options draw_network(struct chaos *chaos, uint64_t timeout
 
 static struct world *make_world(struct chaos *chaos, size_t nodes)
 {
-    const uint64_t timeout_ms = chaos->period_us / 20000;
+    const uint64_t timeout_ms = chaos->faults.period_us / 20000;
     const struct world_options options = {
         .seed = chaos->run->seed,
-        .places = nodes,
-        .chord = {.stabilise_ms = chaos->period_us / 1000,
+        .hosts = nodes,
+        .positions = chaos->positions,
+        .chord = {.stabilise_ms = chaos->faults.period_us / 1000,
                   .rpc_timeout_ms = timeout_ms,
                   .lookup_timeout_ms = 10 * timeout_ms,
                   .successors = chaos->successors,
                   .lookups = 16},
         .network = draw_network(chaos, 1000 * timeout_ms),
         .encode = scenario_number(chaos->run, "encode") != 0,
-        .judged = chaos->proof,
+        .judged = chaos->faults.proof,
         .skew_max = wants(chaos, "clocks") ? (unsigned)draw_below(&chaos->draw, 50) : 0,
-        .reset = chaos->proof ? 0 : (unsigned)draw_below(&chaos->draw, 1001),
+        .reset = chaos->faults.proof ? 0 : (unsigned)draw_below(&chaos->draw, 1001),
         .backlog = (unsigned)draw_below(&chaos->draw, 1001),
     };
     const struct world_client client = {
@@ -309,51 +183,83 @@ static void begin(struct world *world, struct chaos *chaos)
 {
     const size_t founders = draw_between(&chaos->draw, chaos->successors + 1, world->count);
 
-    if (!chaos->proof && chaos->roster && draw_below(&chaos->draw, 2) == 0) {
-        for (size_t i = 0; i < world->count; i++)
-            start(world, chaos, i);
+    if (!chaos->faults.proof && chaos->faults.roster && draw_below(&chaos->draw, 2) == 0) {
+        for (size_t i = 0; i < world->host_count; i++)
+            chaos_faults_start(world, &chaos->faults, i);
         return;
     }
     while (world->live < founders) {
-        const size_t place = draw_below(&chaos->draw, world->count);
+        const size_t host = draw_below(&chaos->draw, world->host_count);
 
-        if (!world_is_live(world, place)) world_start(world, place);
+        if (!world_host_is_live(world, host)) world_start(world, host);
     }
     founding_make_ring(world, true);
-    for (size_t i = 0; i < world->count && chaos->roster; i++) {
-        if (world_is_live(world, i)) world_roster(world, i, world->peers, world->count);
+    for (size_t i = 0; i < world->host_count && chaos->faults.roster; i++) {
+        if (world_host_is_live(world, i))
+            world_roster(world, i, world->peers, world->count);
     }
 }
 
 static void choose_liars(struct world *world, struct chaos *chaos)
 {
     /* Without them the roster must still be long enough for Zave's ring. */
-    const size_t spare = world->count - 2 * (chaos->successors + 1);
-    const size_t fifth = world->count / 5;
+    size_t spare = world->count - 2 * ((size_t)chaos->successors + 1);
+    const size_t fifth = world->host_count / 5;
 
-    if (chaos->proof || !wants(chaos, "liars")) return;
+    if (chaos->faults.proof || !wants(chaos, "liars")) return;
     chaos->liars = draw_below(&chaos->draw, (fifth < spare ? fifth : spare) + 1);
-    for (uint64_t i = 0; i < chaos->liars; i++)
-        world->nodes[draw_below(&chaos->draw, world->count)].liar = true;
+    for (uint64_t i = 0; i < chaos->liars; i++) {
+        struct world_host *host =
+            &world->hosts[draw_below(&chaos->draw, world->host_count)];
+
+        if (host->place_count > spare) continue;
+        host->liar = true;
+        spare -= host->place_count;
+    }
 }
 
-/* Liars are found out and evicted. */
+/* Liars are found out and evicted; returns how many positions the others have. */
 static size_t evict_liars(struct world *world, struct chaos *chaos)
 {
     size_t honest = 0;
 
     for (size_t i = 0; i < world->count; i++) {
-        if (!world->nodes[i].liar) {
+        if (!world->hosts[world_host_of(world, i)].liar)
             chaos->honest[honest++] = world->peers[i];
-            continue;
-        }
-        if (world_is_live(world, i)) world_crash(world, i);
-        world->nodes[i].liar = false;
+    }
+    for (size_t i = 0; i < world->host_count; i++) {
+        chaos->evicted[i] = world->hosts[i].liar;
+        if (!chaos->evicted[i]) continue;
+        if (world_host_is_live(world, i)) world_crash(world, i);
+        world->hosts[i].liar = false;
+        storage_evict(chaos->blocks.stock.storage, i);
     }
     return honest;
 }
 
-/* No fault any more: the honest run, and those who need one have a roster or a contact. */
+static bool all_members(const struct world *world, size_t host)
+{
+    const struct world_host *h = &world->hosts[host];
+
+    for (uint32_t i = 0; i < h->place_count; i++) {
+        if (!world_is_member(world, h->places[i])) return false;
+    }
+    return true;
+}
+
+/* It runs, unless it is one of those that stay away, and has a roster or a contact. */
+static void settle(struct world *world, struct chaos *chaos, size_t host, size_t honest)
+{
+    if (!world_host_is_live(world, host)) {
+        if (draw_below(&chaos->draw, 2) == 0) return;
+        chaos_faults_start(world, &chaos->faults, host);
+    }
+    if (chaos->faults.roster) world_roster(world, host, chaos->honest, honest);
+    if (chaos->faults.proof && !all_members(world, host))
+        chaos_faults_introduce(world, &chaos->faults, host);
+}
+
+/* No fault any more. */
 static void calm_down(struct world *world, struct chaos *chaos)
 {
     struct network_options *options = &world->network.options;
@@ -363,22 +269,11 @@ static void calm_down(struct world *world, struct chaos *chaos)
     network_heal(&world->network);
     options->loss = options->twice = options->late = 0;
     options->jitter_us /= 4;
-    for (size_t i = 0; i < world->count; i++)
+    for (size_t i = 0; i < world->host_count; i++)
         world_thaw(world, i);
     honest = evict_liars(world, chaos);
-    for (size_t i = 0; i < honest; i++) {
-        const size_t place = world_place_of(world, &chaos->honest[i].position);
-
-        if (!world_is_live(world, place)) {
-            if (draw_below(&chaos->draw, 2) == 0) continue;
-            start(world, chaos, place);
-        }
-        if (chaos->roster) world_roster(world, place, chaos->honest, honest);
-        if (chaos->proof && !world_is_member(world, place)) {
-            const struct contacts contacts = choose_contacts(world, chaos);
-
-            introduce(world, place, &contacts);
-        }
+    for (size_t i = 0; i < world->host_count; i++) {
+        if (!chaos->evicted[i]) settle(world, chaos, i, honest);
     }
 }
 
@@ -400,29 +295,34 @@ static void print(struct scenario_run *run, const struct world *world,
 
     table_header(table, columns);
     table_number(table, run->seed);
-    table_number(table, world->count);
+    table_number(table, world->host_count);
     table_number(table, chaos->successors);
-    table_number(table, chaos->proof);
-    table_number(table, chaos->roster);
+    table_number(table, chaos->faults.proof);
+    table_number(table, chaos->faults.roster);
     table_number(table, chaos->liars);
-    table_real(table, (double)chaos->period_us / 1e6, 0);
-    table_number(table, chaos->crashes);
-    table_number(table, chaos->freezes);
-    table_number(table, chaos->cuts);
-    table_number(table, chaos->parts);
+    table_real(table, (double)chaos->faults.period_us / 1e6, 0);
+    table_number(table, chaos->faults.crashes);
+    table_number(table, chaos->faults.freezes);
+    table_number(table, chaos->faults.cuts);
+    table_number(table, chaos->faults.parts);
     table_number(table, faulty->ended);
     table_number(table, faulty->ended - faulty->failed);
     table_number(table, faulty->ended - faulty->failed - faulty->wrong);
     table_real(table, calm_periods, 1);
     table_number(table, chaos->after.failed);
     table_number(table, chaos->after.wrong);
+    table_number(table, chaos->blocks.stock.block_count);
+    table_number(table, chaos->blocks.acknowledged);
+    table_number(table, chaos->blocks.fetched);
+    table_number(table, chaos->blocks.gone);
+    table_number(table, world->count);
     table_number(table, world->steps);
     table_hex(table, world->trace.state);
     table_row(table);
 }
 
 static void judge(struct scenario_run *run, const struct world *world,
-                  const struct chaos *chaos, double calm_periods)
+                  const struct chaos *chaos, double calm_periods, const char *blocks)
 {
     const struct probe *after = &chaos->after;
 
@@ -438,23 +338,55 @@ static void judge(struct scenario_run *run, const struct world *world,
                        "were wrong",
                        (unsigned long long)after->started, (unsigned long long)after->ended,
                        (unsigned long long)after->failed, (unsigned long long)after->wrong);
+    else if (blocks != NULL)
+        scenario_break(run, world->now_us, "%s", blocks);
+}
+
+/* Blocks are put at any time from the first faults on. */
+static void plan_puts(struct world *world, struct chaos *chaos, uint64_t faults_us)
+{
+    for (uint64_t i = 0; i < scenario_number(chaos->run, "blocks"); i++)
+        world_after(world, draw_below(&chaos->blocks.draw, faults_us), WHAT_PUT);
 }
 
 static void take_course(struct scenario_run *run, struct world *world, struct chaos *chaos)
 {
+    const uint64_t faults_us = scenario_number(run, "periods") * chaos->faults.period_us;
+    const char *blocks;
     double calm_periods;
 
     begin(world, chaos);
     choose_liars(world, chaos);
-    world_after(world, chaos->period_us, 0);
-    world_run(world, scenario_number(run, "periods") * chaos->period_us);
+    plan_puts(world, chaos, faults_us);
+    world_after(world, chaos->faults.period_us, WHAT_FAULT);
+    world_run(world, faults_us);
     calm_down(world, chaos);
-    calm_periods = wait_for_ring(world, chaos->period_us, scenario_number(run, "calm"));
-    world_run(world, FINGER_PERIODS * chaos->period_us);
+    calm_periods =
+        wait_for_ring(world, chaos->faults.period_us, scenario_number(run, "calm"));
+    world_run(world, FINGER_PERIODS * chaos->faults.period_us);
     probe_all(&chaos->after, world, &chaos->draw);
-    world_run(world, 2 * chaos->period_us);
+    world_run(world, 2 * chaos->faults.period_us);
+    blocks = chaos_blocks_fetch(&chaos->blocks, world);
     print(run, world, chaos, calm_periods);
-    judge(run, world, chaos, calm_periods);
+    judge(run, world, chaos, calm_periods, blocks);
+}
+
+/* A world of those nodes, and what becomes of it. */
+static enum hf_code run_world(struct scenario_run *run, struct chaos *chaos, size_t nodes,
+                              struct hf_err *err)
+{
+    enum hf_code rc = HF_OK;
+    struct world *world;
+
+    draw_positions(chaos, nodes);
+    world = make_world(chaos, nodes);
+    if (world != NULL && chaos_blocks_init(&chaos->blocks, world))
+        take_course(run, world, chaos);
+    else
+        rc = hf_fail(err, HF_NO_MEMORY, "no memory for %zu nodes", nodes);
+    world_free(world);
+    chaos_blocks_done(&chaos->blocks);
+    return rc;
 }
 
 static enum hf_code run_chaos(struct scenario_run *run, struct hf_err *err)
@@ -464,23 +396,30 @@ static enum hf_code run_chaos(struct scenario_run *run, struct hf_err *err)
         .run = run, .draw = draw_init(run->seed, 40), .after = {.user = 1}};
     const size_t nodes = draw_nodes(run, &chaos.draw);
     const uint64_t proof = scenario_number(run, "proof");
-    struct world *world;
+    enum hf_code rc;
 
     chaos.successors = draw_successors(nodes, &chaos.draw);
-    chaos.proof = proof == 2 ? run->seed % 2 == 0 : proof == 1;
+    chaos.faults.proof = proof == 2 ? run->seed % 2 == 0 : proof == 1;
     /* Without one, a ring that fell apart would not find together again. */
-    chaos.roster = !chaos.proof || draw_below(&chaos.draw, 2) == 0;
-    chaos.period_us = periods_s[draw_below(&chaos.draw, 3)] * WORLD_SECOND;
-    chaos.honest = hf_alloc_array(nodes, sizeof *chaos.honest);
-    world = make_world(&chaos, nodes);
-    if (world != NULL && chaos.honest != NULL) take_course(run, world, &chaos);
-    if (world == NULL || chaos.honest == NULL)
-        (void)hf_fail(err, HF_NO_MEMORY, "no memory for %zu nodes", nodes);
+    chaos.faults.roster = !chaos.faults.proof || draw_below(&chaos.draw, 2) == 0;
+    chaos.faults.period_us = periods_s[draw_below(&chaos.draw, 3)] * WORLD_SECOND;
+    chaos.faults.draw = &chaos.draw;
+    chaos.faults.blocks = &chaos.blocks;
+    chaos.faults.may_crash = wants(&chaos, "crashes");
+    chaos.faults.may_freeze = wants(&chaos, "freezes");
+    chaos.faults.may_cut = wants(&chaos, "cuts");
+    chaos.faults.may_part = wants(&chaos, "parts");
+    chaos.honest = hf_alloc_array(nodes + POSITIONS_MAX, sizeof *chaos.honest);
+    chaos.evicted = hf_alloc_array(nodes, sizeof *chaos.evicted);
+    chaos.positions = hf_alloc_array(nodes, sizeof *chaos.positions);
+    if (chaos.honest == NULL || chaos.evicted == NULL || chaos.positions == NULL)
+        rc = hf_fail(err, HF_NO_MEMORY, "no memory for %zu nodes", nodes);
     else
-        err->code = HF_OK;
-    world_free(world);
+        rc = run_world(run, &chaos, nodes, err);
     free(chaos.honest);
-    return err->code;
+    free(chaos.evicted);
+    free(chaos.positions);
+    return rc;
 }
 
 const struct scenario scenario_chaos = {
@@ -494,6 +433,9 @@ const struct scenario scenario_chaos = {
         "members crash or leave one by one as long as the invariant bears it; no two\n"
         "messages of a kind in a row are lost and none takes longer than a try; whoever\n"
         "restarts joins through members; nobody lies).\n"
+        "Blocks are put meanwhile, by dht/: what was acknowledged is durable, and is "
+        "fetched\n"
+        "as it was put while enough of its holders live.\n"
         "Nodes, if not given: drawn, 8 to 64.",
     .nodes = 0,
     .nodes_min = NODES_MIN,

@@ -1,9 +1,11 @@
+#include "base/alloc.h"
 #include "sim/founding.h"
 #include "sim/scenarios.h"
 #include "sim/statistics.h"
 #include "sim/world.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #define CONTACTS 4u  /* members that a joiner knows */
 #define WARM_UP  10u /* stabilisation periods before anything is counted */
@@ -17,6 +19,7 @@ static const struct scenario_parameter parameters[] = {
     {"minutes", 60, 1, 1e5, "time in which they are asked for"},
     {"stabilise", 30, 1, 3600, "seconds between stabilisations"},
     {"successors", 16, 2, CHORD_SUCCESSORS_MAX, "length of the successor lists"},
+    {"positions", 1, 1, CHORD_POSITIONS_MAX, "hosts stand on 1 to so many, powers of two"},
     {"encode", 0, 0, 1, "1: messages are encoded and parsed"},
     {0},
 };
@@ -46,20 +49,31 @@ static size_t random_member(struct world *world)
     return place;
 }
 
+/* By its first position: each host alike, however many it has. */
+static size_t random_host(struct world *world)
+{
+    size_t place;
+
+    do {
+        place = random_member(world);
+    } while (world->peers[place].index > 0);
+    return world_host_of(world, place);
+}
+
 static void join(struct world *world, struct churn *state)
 {
     size_t contacts[CONTACTS];
-    size_t place;
+    size_t host;
 
     if (world->live == world->count) return;
     for (unsigned i = 0; i < CONTACTS; i++)
         contacts[i] = random_member(world);
     do {
-        place = draw_below(&state->draw, world->count);
-    } while (world_is_live(world, place));
-    world_start(world, place);
+        host = draw_below(&state->draw, world->host_count);
+    } while (world_host_is_live(world, host));
+    world_start(world, host);
     for (unsigned i = 0; i < CONTACTS; i++)
-        world_join(world, place, contacts[i]);
+        world_join(world, host, contacts[i]);
     state->joins++;
 }
 
@@ -99,7 +113,7 @@ static void on_timer(struct world *world, void *context, uint64_t what)
         after(world, state, WHAT_JOIN, state->rate);
         break;
     case WHAT_FAIL:
-        world_crash(world, random_member(world));
+        world_crash(world, random_host(world));
         state->failures++;
         after(world, state, WHAT_FAIL, state->rate);
         break;
@@ -117,7 +131,7 @@ static bool is_newcomer(const struct world *world, size_t place)
     const uint64_t news_us = world->options.chord.successors *
                              world->options.chord.stabilise_ms * (WORLD_SECOND / 1000);
 
-    return world->nodes[place].started_us + news_us > world->now_us;
+    return world->hosts[world_host_of(world, place)].started_us + news_us > world->now_us;
 }
 
 /* Right is who owned the key when the lookup began (answer->user), or does now.  One that
@@ -205,12 +219,27 @@ static void judge(struct scenario_run *run, const struct world *world,
                        state->rate, per_10000(state), published(state->rate, 3, 15));
 }
 
+/* Of so many hosts; NULL: no memory. */
+static uint32_t *draw_positions(const struct scenario_run *run, size_t hosts)
+{
+    const double most = log2(scenario_value(run, "positions"));
+    struct draw draw = draw_init(run->seed, 21);
+    uint32_t *positions = hf_alloc_array(hosts, sizeof *positions);
+
+    for (size_t i = 0; positions != NULL && i < hosts; i++)
+        positions[i] = UINT32_C(1) << draw_below(&draw, (uint64_t)most + 1);
+    return positions;
+}
+
 static struct world *make_world(const struct scenario_run *run, struct churn *state,
                                 size_t nodes, double seconds)
 {
+    const size_t hosts = nodes + 200 + (size_t)(1.5 * state->rate * seconds);
+    uint32_t *positions = draw_positions(run, hosts);
     const struct world_options options = {
         .seed = run->seed,
-        .places = nodes + 200 + (size_t)(1.5 * state->rate * seconds),
+        .hosts = hosts,
+        .positions = positions,
         .chord = {.stabilise_ms = 1000 * scenario_number(run, "stabilise"),
                   .rpc_timeout_ms = 1000,
                   .lookup_timeout_ms = 20000,
@@ -222,13 +251,14 @@ static struct world *make_world(const struct scenario_run *run, struct churn *st
     };
     const struct world_client client = {
         .context = state, .on_timer = on_timer, .on_answer = on_answer};
-    struct world *world = world_new(&options, &client);
+    struct world *world = positions != NULL ? world_new(&options, &client) : NULL;
 
+    free(positions);
     if (world == NULL) return NULL;
     while (world->live < nodes && world->broken == NULL) {
-        const size_t place = draw_below(&state->draw, world->count);
+        const size_t host = draw_below(&state->draw, world->host_count);
 
-        if (!world_is_live(world, place)) world_start(world, place);
+        if (!world_host_is_live(world, host)) world_start(world, host);
     }
     founding_make_ring(world, true);
     return world;

@@ -65,7 +65,7 @@ static struct world *make_ring(const struct scenario_run *run, struct heal *heal
 {
     const struct world_options options = {
         .seed = run->seed,
-        .places = heal->nodes,
+        .hosts = heal->nodes,
         .chord = {.stabilise_ms = heal->period_ms,
                   .rpc_timeout_ms = heal->period_ms / 20,
                   .lookup_timeout_ms = heal->period_ms,

@@ -1,11 +1,11 @@
 #include "base/alloc.h"
-#include "base/hash.h"
-#include "sim/draw.h"
+#include "dht/limits.h"
+#include "dht/members.h"
 #include "sim/scenarios.h"
 #include "sim/statistics.h"
+#include "sim/world.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 static const struct scenario_parameter parameters[] = {
     {"keys", 1000000, 1, 1e9, "random keys"},
@@ -14,76 +14,93 @@ static const struct scenario_parameter parameters[] = {
 };
 
 static const char columns[] = "seed\thosts\tpositions\tkeys\tmean\tp1\tp99\tmax\t"
-                              "p99_published";
+                              "p99_published\tfragments_p1\tfragments_p99\tfragments_max";
 
-struct position {
-    uint64_t at; /* the first 64 bits are enough to order so few */
-    uint32_t host;
-};
-
-static int compare(const void *a, const void *b)
+/* Hosts of so many positions each; no node runs.  NULL: no memory. */
+static struct world *make_hosts(const struct scenario_run *run, size_t each)
 {
-    const struct position *x = a;
-    const struct position *y = b;
+    uint32_t *positions = hf_alloc_array(run->nodes, sizeof *positions);
+    const struct world_options options = {
+        .seed = run->seed * 100 + each, .hosts = run->nodes, .positions = positions};
+    const struct world_client client = {0};
+    struct world *world = NULL;
 
-    return (x->at > y->at) - (x->at < y->at);
+    for (size_t i = 0; positions != NULL && i < run->nodes; i++)
+        positions[i] = (uint32_t)each;
+    if (positions != NULL) world = world_new(&options, &client);
+    free(positions);
+    return world;
 }
 
-static uint64_t first_word(const struct hf_id *id)
+/* The roster as dht/ places fragments by it; empty without memory, or with more hosts than
+ * a roster may have. */
+static struct dht_members make_members(const struct world *world)
 {
-    uint64_t word = 0;
+    struct dht_member *roster = hf_alloc_array(world->host_count, sizeof *roster);
+    struct dht_members members = {0};
+    struct hf_err ignored;
 
-    for (size_t i = 0; i < sizeof word; i++)
-        word = word << 8 | id->b[i];
-    return word;
+    for (size_t i = 0; roster != NULL && i < world->host_count; i++)
+        roster[i] = (struct dht_member){.id = world->hosts[i].id,
+                                        .positions = world->hosts[i].place_count};
+    if (roster != NULL)
+        (void)!dht_members_set(&members, roster, world->host_count, &ignored);
+    free(roster);
+    return members;
 }
 
-/* Position 0 is the node id itself, i is SHA-256(node id || i). */
-static uint64_t position_of(const struct hf_id *node, uint8_t number)
+static bool add_loads(struct statistics *s, const uint32_t *loads, size_t hosts)
 {
-    uint8_t bytes[HF_ID_SIZE + 1];
-    struct hf_id id = *node;
-
-    if (number > 0) {
-        memcpy(bytes, node->b, HF_ID_SIZE);
-        bytes[HF_ID_SIZE] = number;
-        hf_sha256(bytes, sizeof bytes, &id);
+    for (size_t i = 0; i < hosts; i++) {
+        if (!statistics_add(s, loads[i])) return false;
     }
-    return first_word(&id);
+    return true;
 }
 
-static void place_hosts(struct draw *draw, struct position *positions, size_t hosts,
-                        size_t each)
+/* Keys fall to the host of the first position at or after them. */
+static bool share_keys(const struct world *world, struct draw *draw, uint64_t keys,
+                       struct statistics *load)
 {
-    for (size_t host = 0; host < hosts; host++) {
-        struct hf_id node;
+    uint32_t *loads = hf_alloc_array(world->host_count, sizeof *loads);
+    bool done;
 
-        draw_id(draw, &node);
-        for (size_t i = 0; i < each; i++)
-            positions[host * each + i] =
-                (struct position){position_of(&node, (uint8_t)i), (uint32_t)host};
+    for (uint64_t i = 0; loads != NULL && i < keys; i++) {
+        struct hf_id key;
+
+        draw_id(draw, &key);
+        loads[world_host_of(world, world_place_at(world, &key))]++;
     }
-    qsort(positions, hosts * each, sizeof *positions, compare);
+    done = loads != NULL && add_loads(load, loads, world->host_count);
+    free(loads);
+    return done;
 }
 
-static uint32_t owner_of(const struct position *positions, size_t count, uint64_t key)
+/* Of a block, one fragment falls to each of the first 14 hosts. */
+static bool share_fragments(const struct dht_members *members, struct draw *draw,
+                            uint64_t blocks, struct statistics *load)
 {
-    size_t low = 0;
-    size_t high = count;
+    uint32_t *loads = hf_alloc_array(members->count + 1, sizeof *loads);
+    bool done;
 
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
+    for (uint64_t i = 0; loads != NULL && i < blocks; i++) {
+        uint32_t holders[DHT_N_MAX];
+        struct hf_id key;
+        size_t count;
 
-        if (positions[middle].at < key)
-            low = middle + 1;
-        else
-            high = middle;
+        draw_id(draw, &key);
+        count = dht_members_clockwise(members, &key, holders, DHT_N_MAX);
+        for (size_t k = 0; k < count; k++)
+            loads[holders[k]]++;
     }
-    return positions[low == count ? 0 : low].host;
+    done = loads != NULL && add_loads(load, loads, members->count);
+    free(loads);
+    return done;
 }
 
-static void print(struct scenario_run *run, size_t each, struct statistics *load)
+static void print(struct scenario_run *run, size_t each, struct statistics *load,
+                  struct statistics *fragments)
 {
+    const double fragments_mean = fragments->count > 0 ? statistics_mean(fragments) : 1;
     const double mean = statistics_mean(load);
     struct table *table = run->table;
 
@@ -97,6 +114,9 @@ static void print(struct scenario_run *run, size_t each, struct statistics *load
     table_real(table, statistics_percentile(load, 99) / mean, 2);
     table_real(table, statistics_max(load) / mean, 2);
     table_text(table, each == 1 ? "4.6" : each == 20 ? "1.6" : "-");
+    table_real(table, statistics_percentile(fragments, 1) / fragments_mean, 2);
+    table_real(table, statistics_percentile(fragments, 99) / fragments_mean, 2);
+    table_real(table, statistics_max(fragments) / fragments_mean, 2);
     table_row(table);
 }
 
@@ -118,28 +138,24 @@ static enum hf_code run_positions(struct scenario_run *run, size_t each, struct 
 {
     struct draw draw = draw_init(run->seed, each);
     const uint64_t keys = scenario_number(run, "keys");
-    const size_t count = run->nodes * each;
-    struct position *positions = hf_alloc_array(count, sizeof *positions);
-    uint32_t *loads = hf_alloc_array(run->nodes, sizeof *loads);
+    struct world *world = make_hosts(run, each);
+    struct dht_members members = {0};
     struct statistics load = {0};
+    struct statistics fragments = {0};
     enum hf_code rc = HF_OK;
 
-    if (positions == NULL || loads == NULL) goto no_memory;
-    place_hosts(&draw, positions, run->nodes, each);
-    for (uint64_t i = 0; i < keys; i++)
-        loads[owner_of(positions, count, draw_next(&draw))]++;
-    for (size_t i = 0; i < run->nodes; i++) {
-        if (!statistics_add(&load, loads[i])) goto no_memory;
+    if (world != NULL) members = make_members(world);
+    if (world == NULL || !share_keys(world, &draw, keys, &load) ||
+        !share_fragments(&members, &draw, keys / DHT_N_MAX, &fragments)) {
+        rc = hf_fail(err, HF_NO_MEMORY, "no memory for %zu hosts", run->nodes);
+    } else {
+        print(run, each, &load, &fragments);
+        judge(run, each, &load);
     }
-    print(run, each, &load);
-    judge(run, each, &load);
-    goto out;
-no_memory:
-    rc = hf_fail(err, HF_NO_MEMORY, "no memory for %zu positions", count);
-out:
     statistics_done(&load);
-    free(loads);
-    free(positions);
+    statistics_done(&fragments);
+    dht_members_done(&members);
+    world_free(world);
     return rc;
 }
 
@@ -160,7 +176,8 @@ const struct scenario scenario_load = {
     .summary = "how evenly keys fall to hosts with several positions each",
     .promise =
         "With 10,000 hosts or more and 100 keys for each: p99 of the load <= 4.9 means\n"
-        "with one position (published: 4.6), <= 1.7 with 20 or more (published: 1.6).",
+        "with one position (published: 4.6), <= 1.7 with 20 or more (published: 1.6).\n"
+        "Fragments: of as many in blocks of 14, each on another host.",
     .nodes = 10000,
     .nodes_min = 2,
     .parameters = parameters,

@@ -109,7 +109,7 @@ static enum hf_code run_lookup(struct scenario_run *run, struct hf_err *err)
                                  .wanted = scenario_number(run, "lookups")};
     const struct world_options options = {
         .seed = run->seed,
-        .places = run->nodes,
+        .hosts = run->nodes,
         .chord = {.stabilise_ms = 30000,
                   .rpc_timeout_ms = 2000,
                   .lookup_timeout_ms = 60000,

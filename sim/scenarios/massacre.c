@@ -2,7 +2,7 @@
 #include "sim/founding.h"
 #include "sim/scenarios.h"
 #include "sim/statistics.h"
-#include "sim/world.h"
+#include "sim/stock.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 #define REPLICAS  6u
 #define FRAGMENTS 14u
 #define ENOUGH    7u
+#define READERS   50u /* live hosts that fetch, as they restore */
 
 static const struct scenario_parameter parameters[] = {
     {"lookups", 1000, 1, 1e7, "random keys asked for by live nodes, in each run"},
@@ -17,6 +18,8 @@ static const struct scenario_parameter parameters[] = {
     {"kill", 0, 0, 0.9, "fraction that dies at once; 0: rows for .1 to .6"},
     {"runs", 5, 1, 1000, "runs that a row averages"},
     {"wanted", REPLICAS, 1, CHORD_SUCCESSORS_MAX, "successors that a lookup asks for"},
+    {"blocks", 300, 0, 100000,
+     "of each coding: put before, fetched afterwards, in each run"},
     {"encode", 0, 0, 1, "1: messages are encoded and parsed"},
     {0},
 };
@@ -30,21 +33,15 @@ static const char columns[] =
 struct massacre {
     struct draw draw;
     uint32_t wanted;
-    uint64_t lookups, started, ended, failed, wrong, gaps, replicas_dead, fragments_dead;
+    uint64_t lookups, started, ended, failed, wrong, gaps;
+    struct stock stock;       /* of the run */
+    size_t blocks;            /* first those of replicas, then as many cut 7 of 14 */
+    uint64_t lost[2];         /* fetches of either that brought nothing */
+    uint64_t missed;          /* of those, blocks of which enough was there */
+    uint64_t damaged, unsafe; /* fetches of other bytes; puts that were not acknowledged */
     struct statistics path, timeouts;
     uint64_t trace;
 };
-
-/* Live places among the first `count` of all places from the key on: its holders before. */
-static size_t holders_left(const struct world *world, const struct hf_id *key, size_t count)
-{
-    const size_t at = world_place_at(world, key);
-    size_t left = 0;
-
-    for (size_t i = 0; i < count; i++)
-        left += world_is_live(world, (at + i) % world->count);
-    return left;
-}
 
 static void on_timer(struct world *world, void *context, uint64_t what)
 {
@@ -89,14 +86,13 @@ static bool is_right(const struct world *world, const struct world_answer *answe
 static void on_answer(struct world *world, void *context, const struct world_answer *answer)
 {
     struct massacre *state = context;
-    const bool right = answer->found && is_right(world, answer);
+    bool right;
 
+    if (storage_answer(state->stock.storage, answer)) return;
+    right = answer->found && is_right(world, answer);
     state->ended++;
     state->failed += !answer->found;
     state->wrong += answer->found && !right;
-    state->replicas_dead += !right || holders_left(world, &answer->key, REPLICAS) == 0;
-    state->fragments_dead +=
-        !right || holders_left(world, &answer->key, FRAGMENTS) < ENOUGH;
     if (!statistics_add(&state->timeouts, answer->questions - answer->answers) ||
         (answer->found && !statistics_add(&state->path, answer->path)))
         world_break(world, "the simulator is out of memory");
@@ -138,7 +134,7 @@ static struct world *make_ring(const struct scenario_run *run, struct massacre *
 {
     const struct world_options options = {
         .seed = run->seed * 1000 + number,
-        .places = run->nodes,
+        .hosts = run->nodes,
         /* So rare that nobody stabilises before it is over. */
         .chord = {.stabilise_ms = 1000000000,
                   .rpc_timeout_ms = 1000,
@@ -159,14 +155,65 @@ static struct world *make_ring(const struct scenario_run *run, struct massacre *
     return world;
 }
 
-static enum hf_code run_once(struct scenario_run *run, struct massacre *state,
-                             double fraction, uint64_t number, struct hf_err *err)
-{
-    struct world *world = make_ring(run, state, number);
+/* ---- blocks ---- */
 
-    if (world == NULL)
-        return hf_fail(err, HF_NO_MEMORY, "no memory for %zu nodes", run->nodes);
-    state->draw = draw_init(run->seed, 100 + number);
+static void put_blocks(struct world *world, struct massacre *state)
+{
+    struct stock *stock = &state->stock;
+
+    for (size_t i = 0; i < 2 * state->blocks && world->broken == NULL; i++) {
+        const size_t host = world_random_live(world);
+
+        if (i < state->blocks)
+            (void)stock_put(stock, host, 1, REPLICAS);
+        else
+            (void)stock_put(stock, host, ENOUGH, FRAGMENTS);
+        world_run(world, WORLD_SECOND / 100);
+    }
+    while (stock->puts_ended < stock->block_count && world->broken == NULL)
+        world_run(world, WORLD_SECOND);
+    for (size_t i = 0; i < stock->block_count; i++)
+        state->unsafe += stock->blocks[i].state != STOCK_SAFE;
+}
+
+static void count_fetches(struct massacre *state)
+{
+    const struct stock *stock = &state->stock;
+
+    for (size_t i = 0; i < stock->fetch_count; i++) {
+        const struct stock_fetch *fetch = &stock->fetches[i];
+        const struct sample *sample = &stock->blocks[fetch->block].sample;
+
+        if (fetch->ended && fetch->code == HF_OK) continue;
+        state->lost[fetch->block >= state->blocks]++;
+        state->damaged += fetch->code == HF_CORRUPT;
+        state->missed +=
+            storage_within_reach(stock->storage, &sample->id) >= sample->shape.k;
+    }
+}
+
+static void fetch_blocks(struct world *world, struct massacre *state)
+{
+    struct stock *stock = &state->stock;
+    size_t readers[READERS];
+
+    for (size_t i = 0; i < READERS; i++)
+        readers[i] = world_random_live(world);
+    for (size_t i = 0; i < stock->block_count && world->broken == NULL; i++) {
+        stock_fetch(stock, readers[draw_below(&state->draw, READERS)], i);
+        world_run(world, WORLD_SECOND / 10);
+    }
+    while (stock->fetches_ended < stock->fetch_count && world->broken == NULL)
+        world_run(world, WORLD_SECOND);
+    count_fetches(state);
+}
+
+/* ---- the course of a run ---- */
+
+static void take_course(struct scenario_run *run, struct world *world,
+                        struct massacre *state, double fraction)
+{
+    put_blocks(world, state);
     state->started = 0;
     state->ended = 0;
     kill_some(world, &state->draw, fraction);
@@ -174,15 +221,32 @@ static enum hf_code run_once(struct scenario_run *run, struct massacre *state,
     world_after(world, 0, 0);
     while (state->ended < state->lookups && world->broken == NULL)
         world_run(world, WORLD_SECOND);
+    fetch_blocks(world, state);
     if (world->broken != NULL) scenario_break(run, world->now_us, "%s", world->broken);
     state->trace = draw_mix(state->trace ^ world->trace.state);
+}
+
+static enum hf_code run_once(struct scenario_run *run, struct massacre *state,
+                             double fraction, uint64_t number, struct hf_err *err)
+{
+    const struct storage_options storage = {.disk_us = 5000, .haste = 1, .distances = true};
+    struct world *world = make_ring(run, state, number);
+    enum hf_code rc = HF_OK;
+
+    state->draw = draw_init(run->seed, 100 + number);
+    if (world != NULL && stock_init(&state->stock, world, &storage))
+        take_course(run, world, state, fraction);
+    else
+        rc = hf_fail(err, HF_NO_MEMORY, "no memory for %zu nodes", run->nodes);
     world_free(world);
-    return HF_OK;
+    stock_done(&state->stock);
+    return rc;
 }
 
 static void print(struct scenario_run *run, const struct massacre *state, double fraction)
 {
-    const double total = (double)(state->lookups * scenario_number(run, "runs"));
+    const uint64_t runs = scenario_number(run, "runs");
+    const double fetches = state->blocks > 0 ? (double)state->blocks * (double)runs : 1;
     struct table *table = run->table;
 
     table_header(table, columns);
@@ -190,16 +254,16 @@ static void print(struct scenario_run *run, const struct massacre *state, double
     table_number(table, run->nodes);
     table_number(table, scenario_number(run, "successors"));
     table_real(table, fraction, 2);
-    table_number(table, scenario_number(run, "runs"));
-    table_real(table, total, 0);
+    table_number(table, runs);
+    table_number(table, state->lookups * runs);
     table_number(table, state->failed);
     table_number(table, state->wrong);
     table_number(table, state->gaps);
     table_real(table, statistics_mean(&state->path), 2);
     table_real(table, statistics_mean(&state->timeouts), 2);
-    table_real(table, 100 * (double)state->replicas_dead / total, 2);
+    table_real(table, 100 * (double)state->lost[0] / fetches, 2);
     table_real(table, 100 * all_dead(fraction, REPLICAS), 2);
-    table_real(table, 100 * (double)state->fragments_dead / total, 2);
+    table_real(table, 100 * (double)state->lost[1] / fetches, 2);
     table_real(table, 100 * too_few_left(fraction), 2);
     table_hex(table, state->trace);
     table_row(table);
@@ -209,7 +273,8 @@ static enum hf_code run_fraction(struct scenario_run *run, double fraction,
                                  struct hf_err *err)
 {
     struct massacre state = {.wanted = (uint32_t)scenario_number(run, "wanted"),
-                             .lookups = scenario_number(run, "lookups")};
+                             .lookups = scenario_number(run, "lookups"),
+                             .blocks = scenario_number(run, "blocks")};
     enum hf_code rc = HF_OK;
 
     for (uint64_t i = 0; rc == HF_OK && i < scenario_number(run, "runs"); i++)
@@ -222,6 +287,13 @@ static enum hf_code run_fraction(struct scenario_run *run, double fraction,
             scenario_break(run, 0, "%.0f %% killed: %llu lookups failed, %llu were wrong",
                            100 * fraction, (unsigned long long)state.failed,
                            (unsigned long long)state.wrong);
+        if (state.unsafe + state.damaged + state.missed > 0)
+            scenario_break(run, 0,
+                           "%llu blocks were not stored in a ring without faults, %llu "
+                           "came back as others, %llu were there and not found",
+                           (unsigned long long)state.unsafe,
+                           (unsigned long long)state.damaged,
+                           (unsigned long long)state.missed);
     }
     statistics_done(&state.path);
     statistics_done(&state.timeouts);
@@ -246,7 +318,10 @@ const struct scenario scenario_massacre = {
         "Up to half of the ring dead and lists of 16: no lookup fails, and each names\n"
         "the key's first live successor, or a gapless list of dead ones; unless 16\n"
         "members in a row died, which cuts the ring (column gaps: runs of which that is\n"
-        "so, one in 65 at a half).",
+        "so, one in 65 at a half).  Blocks put before, as six replicas and cut 7 of 14,\n"
+        "are fetched afterwards by 50 members: whatever has enough live holders comes, "
+        "and\n"
+        "no other bytes; the fraction lost stands beside that of independent holders.",
     .nodes = 1000,
     .nodes_min = 34,
     .parameters = parameters,
