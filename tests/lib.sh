@@ -27,6 +27,18 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
+sanitized() { grep -q '^HOLDFAST_SANITIZE:[A-Z]*=..*' "$build/CMakeCache.txt"; }
+# made_plain TARGET: builds it without sanitizers, as $build/plain/TARGET. One test at a time.
+made_plain() {
+    local sources
+    sources=$(cd "$(dirname "$0")/.." && pwd)
+    (
+        flock 9
+        [ -e "$build/plain/CMakeCache.txt" ] || cmake --preset release -S "$sources" -B "$build/plain" || exit
+        timeout 500 cmake --build "$build/plain" -j "$(nproc)" --target "$1"
+    ) 9>"$build/plain.lock" >"$scratch/plain.log" 2>&1 || fatal "the plain build: $(tail -n 5 "$scratch/plain.log")"
+}
+
 ok() { echo "ok: $*"; }
 bad() {
     echo "FAILED: $*"

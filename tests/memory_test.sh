@@ -2,7 +2,6 @@
 # Memory does not grow with the data: backup and restore of much of each kind, the peak measured and
 # what is asked for limited. A build with sanitizers says nothing about memory: then a plain one is made.
 . "$(dirname "$0")/lib.sh"
-sources=$(cd "$(dirname "$0")/.." && pwd)
 strange=$build/tests/strange_test
 export PEAK_MAX=${PEAK_MAX:-$((192 << 20))} # bytes resident
 export DATA_MAX=${DATA_MAX:-$((256 << 20))} # bytes asked for, resident or not: an allocation beyond fails
@@ -15,10 +14,8 @@ if [ "$(df --output=avail -k /dev/shm 2>/dev/null | tail -n 1)" -gt 5000000 ] 2>
     trap 'code=$?; rm -rf "$place"; (exit $code); cleanup' EXIT
 fi
 
-if grep -q '^HOLDFAST_SANITIZE:[A-Z]*=..*' "$build/CMakeCache.txt"; then
-    { [ -e "$build/plain/CMakeCache.txt" ] || cmake --preset release -S "$sources" -B "$build/plain"; } >"$scratch/log" 2>&1 &&
-        timeout 500 cmake --build "$build/plain" -j "$(nproc)" --target holdfast >>"$scratch/log" 2>&1 ||
-        fatal "the plain build: $(tail -n 5 "$scratch/log")"
+if sanitized; then
+    made_plain holdfast
     holdfast=$build/plain/holdfast
 fi
 
