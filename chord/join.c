@@ -2,6 +2,7 @@
 
 #include "chord/circle.h"
 #include "chord/lookup.h"
+#include "chord/probe.h"
 #include "chord/ring.h"
 #include "chord/table.h"
 
@@ -218,5 +219,6 @@ void join_finish(struct chord_node *node)
     node->successor_count = join->successor_count;
     node->has_predecessor = true;
     node->predecessor = join->predecessor;
+    probe_named(node, node->successors, node->successor_count);
     become(node, CHORD_MODE_RING);
 }

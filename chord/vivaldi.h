@@ -11,6 +11,7 @@
 #define HOLDFAST_CHORD_VIVALDI_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define VIVALDI_RTT_MAX_US    10000000 /* longer samples are no round trips but stalls */
@@ -40,6 +41,17 @@ void vivaldi_init(struct vivaldi *vivaldi, uint64_t random);
  * from a node at the same place.  Impossible coordinates and times are left out. */
 void vivaldi_sample(struct vivaldi *vivaldi, const struct chord_coordinate *remote,
                     uint64_t rtt_us, uint64_t random);
+
+/* What a peer said of its place, and the round trip to it. */
+struct vivaldi_measured {
+    struct chord_coordinate remote;
+    uint64_t rtt_us;
+};
+
+/* A few steps of a least-squares fit to what was measured lately: a sample that is looked
+ * at once says less than it could, and of a new node's there are few. */
+void vivaldi_fit(struct vivaldi *vivaldi, const struct vivaldi_measured *measured,
+                 size_t count);
 
 struct chord_coordinate vivaldi_coordinate(const struct vivaldi *vivaldi);
 

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "chord/circle.h"
+#include "chord/state.h" /* how many samples a node has taken */
 #include "chord_ring.h"
 
 #include <stdlib.h>
@@ -90,6 +91,16 @@ static void shuffle(struct chord_ring *ring, size_t *order)
         order[i - 1] = order[j];
         order[j] = swap;
     }
+}
+
+static const struct hf_id *sorting_key;
+static size_t pings;
+
+static void count_pings(struct chord_ring *ring, size_t from, struct chord_message *message)
+{
+    (void)ring;
+    (void)from;
+    pings += message->kind == CHORD_MESSAGE_PING;
 }
 
 static int compare_index(const void *a, const void *b)
@@ -296,7 +307,9 @@ static void a_node_that_asks_is_busy(void **state)
     chord_step(asker->node, &event, &ring->out);
     assert_int_equal(ring->out.actions[0].message->kind, CHORD_MESSAGE_STATE);
     /* At its deadline it asks its successor; nobody answers here. */
-    for (bool asked = false; !asked; asked = ring->out.action_count > 0) {
+    for (bool asked = false; !asked;
+         asked = ring->out.action_count > 0 &&
+                 ring->out.actions[0].message->kind == CHORD_MESSAGE_GET_STATE) {
         const struct chord_event tick = {.kind = CHORD_TICK,
                                          .now_ms = ring->out.deadline_ms};
 
@@ -442,6 +455,85 @@ static void lookup_goes_round_many_dead(void **state)
         assert_true(lookup->found);
         assert_true(chord_peer_equal(&lookup->peers[0], &ring->members[27].peer));
     }
+    chord_ring_free(ring);
+}
+
+static int compare_from_key(const void *a, const void *b)
+{
+    return chord_compare_from(sorting_key, &((const struct chord_peer *)a)->position,
+                              &((const struct chord_peer *)b)->position);
+}
+
+/* The sixteen nearest before a key of whom the asker knows die at once: it goes on with the
+ * others that it knows. */
+static void lookup_tries_all_that_it_knows(void **state)
+{
+    const struct ring_options options = {.seed = 41, .successors = 16, .delay_max_ms = 20};
+    size_t order[RING_NODES_MAX];
+    struct chord_ring *ring = founded(&options, 64, order);
+    struct chord_peer known[CHORD_SUCCESSORS_MAX + CHORD_FINGERS_MAX];
+    size_t count, killed = 0;
+
+    (void)state;
+    for (size_t i = 17; i < 64; i++) {
+        chord_ring_join(ring, order[i], order[0]);
+        chord_ring_run(ring, 500);
+    }
+    chord_ring_run(ring, 2 * QUIET_MS);
+    assert_ideal(ring);
+    sorting_key = &ring->members[0].peer.position;
+    count = chord_node_successors(ring->members[0].node, known);
+    count += chord_node_fingers(ring->members[0].node, known + count);
+    qsort(known, count, sizeof known[0], compare_from_key);
+    for (size_t i = count; i-- > 0 && killed < 16;) {
+        for (size_t k = 1; k < 60; k++) {
+            if (!ring->members[k].alive ||
+                !chord_peer_equal(&ring->members[k].peer, &known[i]))
+                continue;
+            ring->members[k].alive = false;
+            killed++;
+        }
+    }
+    assert_int_equal(killed, 16);
+    for (uint32_t wanted = 1; wanted <= 6; wanted += 5) {
+        const size_t at =
+            chord_ring_lookup(ring, 0, &ring->members[60].peer.position, wanted);
+
+        while (ring->lookups[at].ended == 0)
+            chord_ring_run(ring, 100);
+        assert_true(ring->lookups[at].found);
+        assert_true(chord_peer_equal(&ring->lookups[at].peers[0], &ring->members[60].peer));
+    }
+    chord_ring_free(ring);
+}
+
+/* Where a new member stands is known after few periods: it asks members at random until it
+ * has heard from enough.  Then it hardly does. */
+static void a_joiner_is_placed_soon(void **state)
+{
+    const struct ring_options options = {.seed = 43, .successors = 8, .delay_max_ms = 20};
+    size_t order[RING_NODES_MAX];
+    struct chord_ring *ring = founded(&options, 50, order);
+    const struct chord_node *joiner;
+    size_t asked;
+
+    (void)state;
+    for (size_t i = 9; i < 49; i++) {
+        chord_ring_join(ring, order[i], order[0]);
+        chord_ring_run(ring, 500);
+    }
+    chord_ring_run(ring, QUIET_MS);
+    ring->tamper = count_pings;
+    pings = 0;
+    chord_ring_run(ring, QUIET_MS);
+    asked = pings;
+    assert_true(asked > 0 && asked <= 49 * QUIET_MS / 2000 / 4);
+    chord_ring_join(ring, order[49], order[0]);
+    chord_ring_run(ring, 4000);
+    joiner = ring->members[order[49]].node;
+    assert_int_equal(chord_node_mode(joiner), CHORD_MODE_RING);
+    assert_true(joiner->vivaldi.samples >= 32);
+    assert_ideal(ring);
     chord_ring_free(ring);
 }
 
@@ -807,6 +899,8 @@ int main(void)
         cmocka_unit_test(shrinks_to_one_node),
         cmocka_unit_test(lookups_under_failures_end),
         cmocka_unit_test(lookup_goes_round_many_dead),
+        cmocka_unit_test(lookup_tries_all_that_it_knows),
+        cmocka_unit_test(a_joiner_is_placed_soon),
         cmocka_unit_test(news_goes_back_through_all_lists),
         cmocka_unit_test(lying_hop_is_rejected),
         cmocka_unit_test(hop_that_is_not_closer_is_not_asked),

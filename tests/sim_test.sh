@@ -44,7 +44,7 @@ small gossip --nodes 100 --seeds 1..2 --set loss=0.2 --set dead=0.2
 
 # Coordinates settle in rings of some hundred only, and a joiner's after more samples than the 32
 # that are promised.
-[ -z "$settled" ] || small vivaldi --nodes 400 --set minutes=20 --set samples=256
+[ -z "$settled" ] || small vivaldi --nodes 400 --set minutes=20
 
 "$sim" lookup --nodes 300 --seed 1 --set lookups=500 >"$scratch/once"
 "$sim" lookup --nodes 300 --seed 2 --set lookups=500 >"$scratch/again"
