@@ -132,18 +132,23 @@ void join_start(struct chord_node *node, bool was_member)
     if (join->contact_count == 0) found_anew(node);
 }
 
+uint64_t join_deadline(const struct chord_node *node)
+{
+    const uint64_t known_ms =
+        node->awake_ms + CHORD_JOIN_WAIT * node->config.rpc_timeout_ms;
+    const uint64_t retry_ms = node->join.retry_ms;
+
+    if (node->mode != CHORD_MODE_JOINING) return UINT64_MAX;
+    return retry_ms < known_ms ? known_ms : retry_ms;
+}
+
 void join_tick(struct chord_node *node)
 {
     struct chord_join *join = &node->join;
 
-    if (node->mode != CHORD_MODE_JOINING || join->retry_ms > node->now_ms) return;
+    if (node->mode != CHORD_MODE_JOINING || join_deadline(node) > node->now_ms) return;
     join->retry_ms = UINT64_MAX;
     lookup_start_join(node, &join->contacts[join->index]);
-}
-
-uint64_t join_deadline(const struct chord_node *node)
-{
-    return node->mode == CHORD_MODE_JOINING ? node->join.retry_ms : UINT64_MAX;
 }
 
 void join_contact_failed(struct chord_node *node, bool again)

@@ -237,6 +237,7 @@ static void check_suspended(struct chord_node *node, uint64_t now_ms)
 {
     const bool suspended = now_ms > node->now_ms + failure_ms(node);
 
+    if (suspended || node->now_ms == 0) node->awake_ms = now_ms;
     node->now_ms = now_ms;
     if (!suspended || node->mode != CHORD_MODE_RING) return;
     join_collect_contacts(node);

@@ -43,8 +43,9 @@ struct chord_query {
     struct chord_peer to;
     uint64_t rpc;
     unsigned attempts;
-    uint64_t sent_ms, deadline_ms; /* of this attempt; of the witness */
+    uint64_t sent_ms, deadline_ms; /* of this attempt */
     bool witnessed;                /* the witness has been asked */
+    uint64_t witness_ms;           /* until then it may answer */
     struct chord_peer witness;
     unsigned pardons; /* times that a witness reached the peer after all */
 };
@@ -141,6 +142,7 @@ struct chord_node {
     struct chord_config config;
     enum chord_mode mode;
     uint64_t now_ms;
+    uint64_t awake_ms; /* since then it is stepped without a gap */
     uint64_t generator;
     struct chord_statistics statistics;
     struct vivaldi vivaldi;
