@@ -166,6 +166,8 @@ void join_contact_failed(struct chord_node *node, bool again)
     join->index = 0;
     join->rounds++;
     if (join->rounds >= CHORD_JOIN_ROUNDS) found_anew(node);
+    /* Who lives is judged by one round: links may have come back meanwhile. */
+    if (node->mode == CHORD_MODE_JOINING) memset(join->refused, 0, sizeof join->refused);
 }
 
 void join_refused(struct chord_node *node, const struct chord_peer *peer)

@@ -3,8 +3,9 @@
  * Dabek, Cox, Kaashoek, Morris, "Vivaldi", SIGCOMM 2004, 2-D plus height, adaptive
  * timestep (cc = ce = 0.25).  Every answered question is a sample; of each peer the median
  * of its last three counts (Ledlie, Gardner, Seltzer, "Network coordinates in the wild",
- * NSDI 2007).  Coordinates order candidates and bound first timeouts; nothing is
- * decided by them alone, since a peer may say of itself what it likes.
+ * NSDI 2007).  All that was measured lately is fitted together.  Coordinates order
+ * candidates and bound first timeouts; nothing is decided by them alone, since a peer may
+ * say of itself what it likes.
  *
  * Pure; one owner. */
 #ifndef HOLDFAST_CHORD_VIVALDI_H
