@@ -128,11 +128,11 @@ static void lookup_ask(struct chord_node *node, struct chord_lookup *lookup,
     struct chord_message *message;
 
     lookup->asked = *peer;
-    lookup->questions[lookup->question_count++] =
-        (struct chord_question){.mark = mark_of(peer),
-                                .after_ms = (uint32_t)(node->now_ms - lookup->started_ms),
-                                .confirm = lookup->confirm,
-                                .content = lookup->content};
+    lookup->questions[lookup->question_count++] = (struct chord_question){
+        .mark = mark_of(peer),
+        .after_ms = (node->now_ms - lookup->started_ms) & 0x1fffffff,
+        .confirm = lookup->confirm,
+        .content = lookup->content};
     lookup->sent_ms = node->now_ms;
     lookup->deadline_ms = node->now_ms + timing_timeout_ms(node, peer, 1);
     if (lookup->deadline_ms > lookup->expires_ms) lookup->deadline_ms = lookup->expires_ms;

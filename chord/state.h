@@ -73,9 +73,9 @@ enum chord_purpose { PURPOSE_NONE, PURPOSE_USER, PURPOSE_FINGER, PURPOSE_JOIN };
 
 /* One hop of a lookup: whom it asked.  An answer that is late counts all the same. */
 struct chord_question {
-    uint32_t mark;     /* the beginning of the position */
-    uint32_t after_ms; /* since the lookup started */
-    bool answered, confirm, content;
+    uint32_t mark;          /* the beginning of the position */
+    uint32_t after_ms : 29; /* since the lookup started */
+    bool answered : 1, confirm : 1, content : 1;
 };
 
 struct chord_lookup {
