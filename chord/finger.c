@@ -2,6 +2,7 @@
 
 #include "chord/circle.h"
 #include "chord/lookup.h"
+#include "chord/probe.h"
 #include "chord/table.h"
 #include "chord/timing.h"
 
@@ -42,6 +43,7 @@ void finger_found(struct chord_node *node, unsigned finger, const struct chord_p
     if (current != NULL && current_us / 5 * 4 <= best_us) best = current;
     node->finger_known[finger] = !chord_peer_equal(best, &node->self);
     node->fingers[finger] = *best;
+    probe_named(node, peers, count);
 }
 
 void finger_fix(struct chord_node *node)

@@ -2,6 +2,7 @@
 
 #include "chord/circle.h"
 #include "chord/lookup.h"
+#include "chord/probe.h"
 #include "chord/ring.h"
 #include "chord/table.h"
 
@@ -131,18 +132,23 @@ void join_start(struct chord_node *node, bool was_member)
     if (join->contact_count == 0) found_anew(node);
 }
 
+uint64_t join_deadline(const struct chord_node *node)
+{
+    const uint64_t known_ms =
+        node->awake_ms + CHORD_JOIN_WAIT * node->config.rpc_timeout_ms;
+    const uint64_t retry_ms = node->join.retry_ms;
+
+    if (node->mode != CHORD_MODE_JOINING) return UINT64_MAX;
+    return retry_ms < known_ms ? known_ms : retry_ms;
+}
+
 void join_tick(struct chord_node *node)
 {
     struct chord_join *join = &node->join;
 
-    if (node->mode != CHORD_MODE_JOINING || join->retry_ms > node->now_ms) return;
+    if (node->mode != CHORD_MODE_JOINING || join_deadline(node) > node->now_ms) return;
     join->retry_ms = UINT64_MAX;
     lookup_start_join(node, &join->contacts[join->index]);
-}
-
-uint64_t join_deadline(const struct chord_node *node)
-{
-    return node->mode == CHORD_MODE_JOINING ? node->join.retry_ms : UINT64_MAX;
 }
 
 void join_contact_failed(struct chord_node *node, bool again)
@@ -160,6 +166,8 @@ void join_contact_failed(struct chord_node *node, bool again)
     join->index = 0;
     join->rounds++;
     if (join->rounds >= CHORD_JOIN_ROUNDS) found_anew(node);
+    /* Who lives is judged by one round: links may have come back meanwhile. */
+    if (node->mode == CHORD_MODE_JOINING) memset(join->refused, 0, sizeof join->refused);
 }
 
 void join_refused(struct chord_node *node, const struct chord_peer *peer)
@@ -218,5 +226,6 @@ void join_finish(struct chord_node *node)
     node->successor_count = join->successor_count;
     node->has_predecessor = true;
     node->predecessor = join->predecessor;
+    probe_named(node, node->successors, node->successor_count);
     become(node, CHORD_MODE_RING);
 }

@@ -11,6 +11,12 @@
  * so founds it anew (join_start). */
 #define CHORD_JOIN_ROUNDS 3u
 
+/* A node that has just been started, or woke up, waits so many rpc_timeout_ms before it
+ * joins.  Its neighbours may be about to give up what it was before: the last try of each
+ * waits for one, and a try that comes later is answered (REFUSED).  So nobody drops a node
+ * that is a member again, even when one question gets lost. */
+#define CHORD_JOIN_WAIT 2u
+
 /* One more contact; the oldest makes room. */
 void join_add_contact(struct chord_node *node, const struct chord_peer *peer);
 

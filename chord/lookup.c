@@ -20,6 +20,8 @@ static struct chord_lookup *lookup_new(struct chord_node *node, enum chord_purpo
         lookup->purpose = purpose;
         lookup->key = *key;
         lookup->wanted = wanted;
+        lookup->rpc = chord_random(node);
+        lookup->started_ms = node->now_ms;
         lookup->expires_ms = node->now_ms + node->config.lookup_timeout_ms;
         return lookup;
     }
@@ -84,6 +86,40 @@ static void lookup_fail(struct chord_node *node, struct chord_lookup *lookup)
     if (purpose == PURPOSE_JOIN) join_contact_failed(node, false);
 }
 
+/* ---- who was asked ---- */
+
+static uint32_t mark_of(const struct chord_peer *peer)
+{
+    uint32_t mark;
+
+    memcpy(&mark, peer->position.b, sizeof mark);
+    return mark;
+}
+
+/* The last question to `peer`; NULL: it was not asked. */
+static struct chord_question *question_to(struct chord_lookup *lookup,
+                                          const struct chord_peer *peer)
+{
+    const uint32_t mark = mark_of(peer);
+
+    for (unsigned i = lookup->question_count; i-- > 0;) {
+        if (lookup->questions[i].mark == mark) return &lookup->questions[i];
+    }
+    return NULL;
+}
+
+/* Another question is asked from here on: only the silent need not hear it. */
+static void forget_answered(struct chord_lookup *lookup)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < lookup->question_count; i++) {
+        if (!lookup->questions[i].answered)
+            lookup->questions[kept++] = lookup->questions[i];
+    }
+    lookup->question_count = kept;
+}
+
 /* ---- the way ---- */
 
 static void lookup_ask(struct chord_node *node, struct chord_lookup *lookup,
@@ -92,15 +128,32 @@ static void lookup_ask(struct chord_node *node, struct chord_lookup *lookup,
     struct chord_message *message;
 
     lookup->asked = *peer;
-    lookup->rpc = chord_random(node);
+    lookup->questions[lookup->question_count++] = (struct chord_question){
+        .mark = mark_of(peer),
+        .after_ms = (node->now_ms - lookup->started_ms) & 0x1fffffff,
+        .confirm = lookup->confirm,
+        .content = lookup->content};
     lookup->sent_ms = node->now_ms;
     lookup->deadline_ms = node->now_ms + timing_timeout_ms(node, peer, 1);
     if (lookup->deadline_ms > lookup->expires_ms) lookup->deadline_ms = lookup->expires_ms;
     lookup->hops++;
-    message = chord_send(node, peer, CHORD_MESSAGE_NEXT_HOP, lookup->rpc);
+    message = chord_send(node, peer, CHORD_MESSAGE_NEXT_HOP, lookup->rpc + lookup->content);
     message->key = lookup->key;
     message->wanted = lookup->content ? 1 : lookup->wanted;
     message->confirm = lookup->confirm;
+}
+
+/* What this node itself knows closer to the key, as far as it was not asked. */
+static void take_own(struct chord_node *node, struct chord_lookup *lookup)
+{
+    struct chord_peer own[CHORD_OWN_MAX];
+    const size_t count = table_closest(node, &lookup->key, true, CHORD_OWN_MAX, own);
+
+    for (size_t i = 0; i < count; i++) {
+        if (question_to(lookup, &own[i]) == NULL)
+            table_add_closer(node, &lookup->key, lookup->alternates,
+                             &lookup->alternate_count, CHORD_ALTERNATES_MAX, &own[i]);
+    }
 }
 
 /* Those who know all the successors that are wanted are dead, it seems; others know some,
@@ -108,8 +161,9 @@ static void lookup_ask(struct chord_node *node, struct chord_lookup *lookup,
 static void lookup_be_content(struct chord_node *node, struct chord_lookup *lookup)
 {
     lookup->content = true;
-    lookup->answered_count = 0; /* another question */
-    lookup->alternate_count = table_closest(node, &lookup->key, true, lookup->alternates);
+    lookup->alternate_count = 0;
+    forget_answered(lookup);
+    take_own(node, lookup);
 }
 
 /* Asks the closest alternate, or ends the lookup. */
@@ -121,6 +175,8 @@ static void lookup_next(struct chord_node *node, struct chord_lookup *lookup)
     if ((lookup->alternate_count == 0 || lookup->misses > CHORD_CONTENT_MISSES) &&
         lookup->purpose == PURPOSE_USER && lookup->wanted > 1 && !lookup->content)
         lookup_be_content(node, lookup);
+    if (lookup->alternate_count == 0 && lookup->purpose != PURPOSE_JOIN)
+        take_own(node, lookup);
     if (lookup->alternate_count == 0 || lookup->misses > CHORD_MISSES_MAX ||
         lookup->hops >= CHORD_HOPS_MAX) {
         lookup_fail(node, lookup);
@@ -143,7 +199,8 @@ static void lookup_miss(struct chord_node *node, struct chord_lookup *lookup)
 /* Starts from what this node knows: the believed owner first when there is a roster. */
 static void lookup_begin(struct chord_node *node, struct chord_lookup *lookup)
 {
-    lookup->alternate_count = table_closest(node, &lookup->key, true, lookup->alternates);
+    lookup->alternate_count =
+        table_closest(node, &lookup->key, true, CHORD_CLOSER_MAX, lookup->alternates);
     if (lookup->purpose == PURPOSE_USER && table_has_roster(node)) {
         const struct chord_peer *owner = &node->roster[table_roster_at(node, &lookup->key)];
 
@@ -241,14 +298,15 @@ void lookup_start_finger(struct chord_node *node, unsigned finger, const struct 
 /* A final answer must fit its sender: the key lies between it and the first peer, and the
  * peers follow one another clockwise from the key. */
 static bool answer_plausible(const struct chord_lookup *lookup,
+                             const struct chord_question *question,
                              const struct chord_message *message)
 {
     const struct chord_peer *first = &message->peers[0];
 
     if (message->peer_count == 0) return false;
-    if (!chord_peer_equal(first, &lookup->asked) &&
-        (lookup->confirm ||
-         !chord_between_or_at(&lookup->asked.position, &lookup->key, &first->position)))
+    if (!chord_peer_equal(first, &message->from) &&
+        (question->confirm ||
+         !chord_between_or_at(&message->from.position, &lookup->key, &first->position)))
         return false;
     for (size_t i = 0; i < message->peer_count; i++) {
         if (!chord_peer_valid(&message->peers[i])) return false;
@@ -263,7 +321,6 @@ static void lookup_finish(struct chord_node *node, struct chord_lookup *lookup,
                           const struct chord_message *message)
 {
     const enum chord_purpose purpose = lookup->purpose;
-    const struct chord_peer asked = lookup->asked;
 
     lookup->purpose = PURPOSE_NONE;
     switch (purpose) {
@@ -275,39 +332,27 @@ static void lookup_finish(struct chord_node *node, struct chord_lookup *lookup,
     case PURPOSE_FINGER:
         finger_found(node, lookup->finger, message->peers, message->peer_count);
         break;
-    case PURPOSE_JOIN: join_found(node, &asked); break;
+    case PURPOSE_JOIN: join_found(node, &message->from); break;
     case PURPOSE_NONE: break;
     }
 }
 
-static bool has_answered(const struct chord_lookup *lookup, const struct chord_peer *peer)
-{
-    uint64_t mark;
-
-    memcpy(&mark, peer->position.b, sizeof mark);
-    for (unsigned i = 0; i < lookup->answered_count && i < CHORD_HOPS_MAX; i++) {
-        if (lookup->answered[i] == mark) return true;
-    }
-    return false;
-}
-
 /* Takes those of the named peers that are strictly closer to the key than the one that
- * named them, have not answered before, and are not suspected.  False: none is closer, the
+ * named them, were not asked before, and are not suspected.  False: none is closer, the
  * hop is rejected. */
 static bool lookup_take_closer(struct chord_node *node, struct chord_lookup *lookup,
                                const struct chord_message *message)
 {
-    const struct chord_peer asked = lookup->asked;
     bool closer = false;
 
     for (size_t i = 0; i < message->peer_count; i++) {
         const struct chord_peer *peer = &message->peers[i];
 
         if (!chord_peer_valid(peer) || chord_peer_equal(peer, &node->self) ||
-            !chord_between(&asked.position, &peer->position, &lookup->key))
+            !chord_between(&message->from.position, &peer->position, &lookup->key))
             continue;
         closer = true;
-        if (!has_answered(lookup, peer) && !table_is_suspect(node, peer))
+        if (question_to(lookup, peer) == NULL && !table_is_suspect(node, peer))
             table_add_closer(node, &lookup->key, lookup->alternates,
                              &lookup->alternate_count, CHORD_ALTERNATES_MAX, peer);
     }
@@ -336,45 +381,61 @@ bool lookup_pong(struct chord_node *node, const struct chord_message *message)
     return false;
 }
 
-/* The hop is named, and passed over. */
-static void lookup_reject(struct chord_node *node, struct chord_lookup *lookup)
+/* Takes what `question` was answered.  False: that cannot be true. */
+static bool lookup_take(struct chord_node *node, struct chord_lookup *lookup,
+                        const struct chord_question *question,
+                        const struct chord_message *message)
 {
-    chord_act(node, CHORD_WRONG)->peer = lookup->asked;
-    lookup->rejected++;
-    lookup_miss(node, lookup);
+    if (!message->done) /* What was believed the owner is not: from here it is walked to. */
+        return question->confirm || lookup_take_closer(node, lookup, message);
+    if (!answer_plausible(lookup, question, message)) return false;
+    lookup_finish(node, lookup, message);
+    return true;
+}
+
+/* The lookup that waits for this answer; NULL: none. */
+static struct chord_lookup *lookup_waiting(struct chord_node *node,
+                                           const struct chord_message *message)
+{
+    for (uint32_t i = 0; i < node->config.lookups; i++) {
+        struct chord_lookup *lookup = &node->lookups[i];
+        const struct chord_question *question;
+
+        if (lookup->purpose == PURPOSE_NONE || lookup->checking ||
+            message->rpc - lookup->rpc > 1)
+            continue;
+        question = question_to(lookup, &message->from);
+        if (question != NULL && !question->answered &&
+            message->rpc == lookup->rpc + question->content)
+            return lookup;
+    }
+    return NULL;
 }
 
 bool lookup_answer(struct chord_node *node, const struct chord_message *message)
 {
-    struct chord_lookup *lookup = NULL;
+    struct chord_lookup *lookup = lookup_waiting(node, message);
+    struct chord_question *question;
+    bool last, useful;
 
-    for (uint32_t i = 0; i < node->config.lookups; i++) {
-        if (node->lookups[i].purpose != PURPOSE_NONE && !node->lookups[i].checking &&
-            node->lookups[i].rpc == message->rpc &&
-            chord_peer_equal(&node->lookups[i].asked, &message->from))
-            lookup = &node->lookups[i];
-    }
     if (lookup == NULL) return false;
-    timing_answered(node, &message->from, lookup->sent_ms);
-    memcpy(&lookup->answered[lookup->answered_count++ % CHORD_HOPS_MAX],
-           message->from.position.b, sizeof lookup->answered[0]);
-    if (message->kind == CHORD_MESSAGE_REFUSED) {
-        if (lookup->purpose == PURPOSE_JOIN) join_refused(node, &message->from);
-        lookup_miss(node, lookup);
-        return true;
-    }
+    last = chord_peer_equal(&lookup->asked, &message->from);
+    question = question_to(lookup, &message->from);
+    question->answered = true;
+    timing_answered(node, &message->from, lookup->started_ms + question->after_ms);
+    useful = message->kind == CHORD_MESSAGE_NEXT;
+    if (!useful && lookup->purpose == PURPOSE_JOIN) join_refused(node, &message->from);
     /* A member: there is a ring, however far from here the way ends. */
-    if (lookup->purpose == PURPOSE_JOIN) node->join.rounds = 0;
-    if (message->done && answer_plausible(lookup, message)) {
-        lookup_finish(node, lookup, message);
-    } else if (message->done) {
-        lookup_reject(node, lookup);
-    } else if (lookup->confirm || lookup_take_closer(node, lookup, message)) {
-        /* What was believed the owner is not: from here it is walked to. */
-        lookup_next(node, lookup);
-    } else {
-        lookup_reject(node, lookup);
+    if (useful && lookup->purpose == PURPOSE_JOIN) node->join.rounds = 0;
+    if (useful && !lookup_take(node, lookup, question, message)) {
+        chord_act(node, CHORD_WRONG)->peer = message->from;
+        lookup->rejected++;
+        useful = false;
     }
+    /* After a late answer the next peer is already asked. */
+    if (lookup->purpose == PURPOSE_NONE || lookup->checking || !last) return true;
+    if (!useful) lookup->misses++;
+    lookup_next(node, lookup);
     return true;
 }
 

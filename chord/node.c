@@ -5,6 +5,7 @@
 #include "chord/finger.h"
 #include "chord/join.h"
 #include "chord/lookup.h"
+#include "chord/probe.h"
 #include "chord/ring.h"
 #include "chord/state.h"
 #include "chord/table.h"
@@ -97,6 +98,7 @@ static bool take_answer(struct chord_node *node, const struct chord_message *mes
 
     if (message->kind != CHORD_MESSAGE_NEXT && ring_answer(node, message)) return true;
     if ((lives || refuses) && witness_heard(node, message)) return true;
+    if ((lives || refuses) && probe_heard(node, message)) return true;
     if ((lives || refuses) && lookup_pong(node, message)) return true;
     return (refuses || message->kind == CHORD_MESSAGE_NEXT) && lookup_answer(node, message);
 }
@@ -235,6 +237,7 @@ static void check_suspended(struct chord_node *node, uint64_t now_ms)
 {
     const bool suspended = now_ms > node->now_ms + failure_ms(node);
 
+    if (suspended || node->now_ms == 0) node->awake_ms = now_ms;
     node->now_ms = now_ms;
     if (!suspended || node->mode != CHORD_MODE_RING) return;
     join_collect_contacts(node);
@@ -252,6 +255,7 @@ static void tick(struct chord_node *node)
         node->finger_ms = chord_after(node, node->config.stabilise_ms / 2);
         finger_fix(node);
     }
+    probe_tick(node);
 }
 
 static uint64_t hash_list(const struct chord_node *node)
@@ -301,6 +305,7 @@ static uint64_t next_deadline(const struct chord_node *node)
     deadline = earlier(deadline, join_deadline(node));
     if (node->mode == CHORD_MODE_RING) {
         deadline = earlier(deadline, node->finger_ms);
+        deadline = earlier(deadline, probe_deadline(node));
         /* Often enough that a gap can only be a suspension. */
         deadline = earlier(deadline, node->now_ms + failure_ms(node) / 2);
     }

@@ -32,7 +32,8 @@
  * (WITNESS); three times at most, for a neighbour that only others can reach is of no use.
  *
  * What the proof asks of the caller: a node that fails stays silent until it joins again
- * (a restarted process is a new chord_node); fewer than r successive members fail within
+ * (a restarted process is a new chord_node, which joins when nobody can still be about to
+ * give up the old one: join.h); fewer than r successive members fail within
  * one failure timeout; more than r + 1 members remain.  A node that was not stepped for
  * longer than CHORD_FAILURE_MS (it was suspended: the clock must go on meanwhile) may have
  * been given up by its neighbours: it drops its state and joins again.

@@ -23,6 +23,8 @@ static void query_send(struct chord_node *node)
     query->sent_ms = node->now_ms;
     query->deadline_ms =
         node->now_ms + timing_timeout_ms(node, &query->to, query->attempts);
+    if (query->witnessed && query->deadline_ms > query->witness_ms)
+        query->deadline_ms = query->witness_ms;
     chord_send(node, &query->to, query_message(query->kind), query->rpc);
 }
 
@@ -120,6 +122,22 @@ static void stabilised(struct chord_node *node, const struct chord_message *stat
         notify(node, &s);
 }
 
+/* Whoever names no successor is alone: it has just been started and knows no ring yet. */
+static bool says_it_is_alone(const struct chord_node *node,
+                             const struct chord_message *state)
+{
+    return state->peer_count == 0 && node->successor_count > 1;
+}
+
+/* This node is alone, and who notified it is not: it is of a ring that knew this node
+ * before it was started. */
+static bool belongs_to_a_ring(const struct chord_node *node,
+                              const struct chord_message *state)
+{
+    return state->peer_count > 1 ||
+           (state->peer_count == 1 && !chord_peer_equal(&state->peers[0], &node->self));
+}
+
 static void stabilised_from_predecessor(struct chord_node *node,
                                         const struct chord_message *state)
 {
@@ -128,6 +146,12 @@ static void stabilised_from_predecessor(struct chord_node *node,
     const bool lesser =
         node->saved_from_roster && state->peer_count < node->successor_count;
 
+    if (node->mode == CHORD_MODE_ALONE && belongs_to_a_ring(node, state)) {
+        node->join.contact_count = 0;
+        join_add_contact(node, &state->from);
+        join_start(node, false);
+        return;
+    }
     if (!lesser) adopt(node, &node->saved, state);
     notify(node, &node->successors[0]);
     node->stabilise_ms =
@@ -176,7 +200,7 @@ static const struct chord_peer *choose_witness(struct chord_node *node)
 }
 
 /* Nothing was heard from the peer asked.  A neighbour is not believed dead before somebody
- * else has looked for it. */
+ * else has looked for it.  Meanwhile it is asked on: it may have been started again. */
 static void silent(struct chord_node *node)
 {
     struct chord_query *query = &node->query;
@@ -192,8 +216,9 @@ static void silent(struct chord_node *node)
     }
     query->witnessed = true;
     query->witness = *witness;
-    query->deadline_ms = node->now_ms + CHORD_WITNESS_WAIT * node->config.rpc_timeout_ms;
+    query->witness_ms = node->now_ms + CHORD_WITNESS_WAIT * node->config.rpc_timeout_ms;
     chord_send(node, witness, CHORD_MESSAGE_WITNESS, query->rpc)->subject = query->to;
+    query_send(node);
 }
 
 /* What the witness says.  One that is reached by others is asked again. */
@@ -228,6 +253,10 @@ static void state_arrived(struct chord_node *node, const struct chord_message *s
 {
     const enum chord_query_kind kind = node->query.kind;
 
+    if (kind != QUERY_JOIN_STATE && says_it_is_alone(node, state)) {
+        gone(node, CHORD_ONE_POSITION);
+        return;
+    }
     node->query.kind = QUERY_NONE;
     if (kind == QUERY_STABILISE)
         stabilised(node, state);
@@ -360,7 +389,8 @@ void ring_left(struct chord_node *node, const struct chord_peer *peer)
 void ring_tick(struct chord_node *node)
 {
     if (node->query.kind != QUERY_NONE && node->query.deadline_ms <= node->now_ms) {
-        if (node->query.attempts < CHORD_ATTEMPTS && !node->query.witnessed)
+        if (node->query.witnessed ? node->query.witness_ms > node->now_ms
+                                  : node->query.attempts < CHORD_ATTEMPTS)
             query_send(node);
         else
             silent(node);

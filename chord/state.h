@@ -18,7 +18,8 @@
 #define CHORD_CONTACTS_MAX   16u /* peers through which to join (again) */
 #define CHORD_SUSPECTS_MAX   32u /* peers that were silent just now */
 #define CHORD_ALTERNATES_MAX 16u /* peers that a lookup may ask next */
-#define CHORD_CLOSER_MAX     8u  /* closer peers named in one answer */
+#define CHORD_CLOSER_MAX     8u  /* closer peers named in one answer, of many wanted */
+#define CHORD_OWN_MAX        64u /* known peers with which a lookup begins anew */
 #define CHORD_CONTENT_MISSES 8u  /* after so many a lookup takes what it can get */
 #define CHORD_CHECKS_MAX     8u  /* members that a lookup asks at once whether they live */
 #define CHORD_TIMINGS        64u /* peers whose round trips are remembered */
@@ -42,8 +43,9 @@ struct chord_query {
     struct chord_peer to;
     uint64_t rpc;
     unsigned attempts;
-    uint64_t sent_ms, deadline_ms; /* of this attempt; of the witness */
+    uint64_t sent_ms, deadline_ms; /* of this attempt */
     bool witnessed;                /* the witness has been asked */
+    uint64_t witness_ms;           /* until then it may answer */
     struct chord_peer witness;
     unsigned pardons; /* times that a witness reached the peer after all */
 };
@@ -64,9 +66,17 @@ struct chord_timing {
     uint32_t samples[3]; /* ms, the last three */
     unsigned count;
     uint64_t placed_ms; /* when it last counted for this node's coordinate */
+    struct chord_coordinate coordinate; /* its own, then */
 };
 
 enum chord_purpose { PURPOSE_NONE, PURPOSE_USER, PURPOSE_FINGER, PURPOSE_JOIN };
+
+/* One hop of a lookup: whom it asked.  An answer that is late counts all the same. */
+struct chord_question {
+    uint32_t mark;          /* the beginning of the position */
+    uint32_t after_ms : 29; /* since the lookup started */
+    bool answered : 1, confirm : 1, content : 1;
+};
 
 struct chord_lookup {
     enum chord_purpose purpose; /* PURPOSE_NONE: free */
@@ -78,9 +88,10 @@ struct chord_lookup {
     bool confirm;  /* the peer asked is the one that the roster believes to have the key */
     bool content;  /* with fewer successors than wanted */
     struct chord_peer asked;
-    uint64_t answered[CHORD_HOPS_MAX]; /* the beginnings of all positions that have */
-    unsigned answered_count;
-    uint64_t rpc;
+    struct chord_question questions[CHORD_HOPS_MAX];
+    unsigned question_count;
+    uint64_t rpc; /* of all of them; of those that are content with less, one more */
+    uint64_t started_ms;
     uint64_t sent_ms, deadline_ms; /* of this attempt */
     uint64_t expires_ms;           /* of the lookup */
     unsigned misses, hops, timeouts, rejected;
@@ -115,11 +126,23 @@ struct chord_join {
     size_t successor_count;
 };
 
+/* A question of which only the round trip matters (probe.h). */
+struct chord_probe {
+    bool open; /* it is out */
+    struct chord_peer to;
+    uint64_t rpc;
+    uint64_t sent_ms, next_ms; /* next_ms: the next one; of one that is out, its end */
+    struct chord_peer named[CHORD_SUCCESSORS_MAX]; /* members that an answer named */
+    size_t named_count;
+    uint64_t others_ms; /* when next to look for more of them */
+};
+
 struct chord_node {
     struct chord_peer self;
     struct chord_config config;
     enum chord_mode mode;
     uint64_t now_ms;
+    uint64_t awake_ms; /* since then it is stepped without a gap */
     uint64_t generator;
     struct chord_statistics statistics;
     struct vivaldi vivaldi;
@@ -135,6 +158,7 @@ struct chord_node {
 
     struct chord_query query;
     struct chord_witness witnesses[CHORD_WITNESSES_MAX];
+    struct chord_probe probe;
     struct chord_peer saved;
     bool saved_from_roster;
     bool has_notifier; /* queued notification */

@@ -186,19 +186,18 @@ static size_t closest_known(const struct chord_node *node, const struct hf_id *k
 }
 
 size_t table_closest(const struct chord_node *node, const struct hf_id *key, bool guess,
-                     struct chord_peer *out)
+                     size_t max, struct chord_peer *out)
 {
     const size_t n = node->roster_count;
     size_t at, count;
 
-    if (!guess || !table_has_roster(node))
-        return closest_known(node, key, CHORD_CLOSER_MAX, out);
-    count = closest_known(node, key, CHORD_CLOSER_MAX / 2, out);
+    if (!guess || !table_has_roster(node)) return closest_known(node, key, max, out);
+    count = closest_known(node, key, max / 2, out);
     at = table_roster_at(node, key);
     /* More than there is room for, as some may be suspects. */
-    for (size_t i = 1; i <= CHORD_CLOSER_MAX + CHORD_SUSPECTS_MAX && i < n; i++) {
-        if (count == CHORD_CLOSER_MAX) break;
-        consider(node, key, &node->roster[(at + n - i) % n], out, &count, CHORD_CLOSER_MAX);
+    for (size_t i = 1; i <= max + CHORD_SUSPECTS_MAX && i < n; i++) {
+        if (count == max) break;
+        consider(node, key, &node->roster[(at + n - i) % n], out, &count, max);
     }
     return count;
 }
@@ -236,6 +235,8 @@ bool table_route(const struct chord_node *node, const struct hf_id *key, uint32_
         add_successors(node, i, peers, count);
         return true;
     }
-    *count = table_closest(node, key, false, peers);
+    /* Who wants one only has found many others dead, and needs more ways. */
+    *count = table_closest(node, key, false,
+                           wanted > 1 ? CHORD_CLOSER_MAX : CHORD_SUCCESSORS_MAX, peers);
     return false;
 }

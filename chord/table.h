@@ -39,12 +39,11 @@ void table_add_closer(const struct chord_node *node, const struct hf_id *key,
                       struct chord_peer *list, size_t *count, size_t max,
                       const struct chord_peer *peer);
 
-/* The peers that most closely precede key, unsuspected, to out[0..CHORD_CLOSER_MAX),
- * closest first; returns their count.  Successors and fingers, of which this node has
- * heard; with `guess`, half of the room is for members of the roster, which may be long
- * gone. */
+/* The peers that most closely precede key, unsuspected, to out[0..max), closest first;
+ * returns their count.  Successors and fingers, of which this node has heard; with `guess`,
+ * half of the room is for members of the roster, which may be long gone. */
 size_t table_closest(const struct chord_node *node, const struct hf_id *key, bool guess,
-                     struct chord_peer *out);
+                     size_t max, struct chord_peer *out);
 
 /* What this node can say of key by itself.  True: peers[0..*count) are its successors, as
  * many of `wanted` as it knows (it is their immediate predecessor, or knows all that is

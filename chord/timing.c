@@ -4,6 +4,11 @@
 
 /* A first timeout from coordinates alone is so many expected round trips. */
 #define FROM_COORDINATES 3u
+/* The table is looked up by a part of the key, and then in so many places. */
+#define WAYS 4u
+#define SETS (CHORD_TIMINGS / WAYS)
+
+#define FIT_PERIODS 16u /* of stabilisation: what was measured before is forgotten */
 
 static uint64_t key_of(const struct chord_peer *peer)
 {
@@ -18,19 +23,27 @@ static const struct chord_timing *find(const struct chord_node *node,
                                        const struct chord_peer *peer)
 {
     const uint64_t key = key_of(peer);
-    const struct chord_timing *timing = &node->timings[key % CHORD_TIMINGS];
+    const struct chord_timing *way = &node->timings[key % SETS * WAYS];
 
-    return timing->key == key ? timing : NULL;
+    for (unsigned i = 0; i < WAYS; i++) {
+        if (way[i].key == key) return &way[i];
+    }
+    return NULL;
 }
 
-/* The peer's place; whoever had it is forgotten. */
+/* The peer's place; whoever had it, and is the longest unheard of, is forgotten. */
 static struct chord_timing *take(struct chord_node *node, const struct chord_peer *peer)
 {
     const uint64_t key = key_of(peer);
-    struct chord_timing *timing = &node->timings[key % CHORD_TIMINGS];
+    struct chord_timing *way = &node->timings[key % SETS * WAYS];
+    struct chord_timing *oldest = way;
 
-    if (timing->key != key) *timing = (struct chord_timing){.key = key};
-    return timing;
+    for (unsigned i = 0; i < WAYS; i++) {
+        if (way[i].key == key) return &way[i];
+        if (way[i].placed_ms < oldest->placed_ms) oldest = &way[i];
+    }
+    *oldest = (struct chord_timing){.key = key};
+    return oldest;
 }
 
 static uint64_t median(const uint32_t samples[static 3], unsigned count)
@@ -45,21 +58,48 @@ static uint64_t median(const uint32_t samples[static 3], unsigned count)
     return a < c ? a : b < c ? c : b;
 }
 
+/* Places this node by all that was measured in the last periods. */
+static void fit(struct chord_node *node)
+{
+    const uint64_t lately_ms = FIT_PERIODS * node->config.stabilise_ms;
+    struct vivaldi_measured measured[CHORD_TIMINGS];
+    size_t count = 0;
+
+    for (unsigned i = 0; i < CHORD_TIMINGS; i++) {
+        const struct chord_timing *timing = &node->timings[i];
+
+        if (timing->count == 0 || timing->placed_ms + lately_ms < node->now_ms) continue;
+        measured[count++] = (struct vivaldi_measured){
+            timing->coordinate, 1000 * median(timing->samples, timing->count)};
+    }
+    vivaldi_fit(&node->vivaldi, measured, count);
+}
+
+bool timing_is_due(const struct chord_node *node, const struct chord_peer *peer)
+{
+    const struct chord_timing *timing = find(node, peer);
+
+    /* Neighbours are heard from all the time: alone, they say little of where this is. */
+    return timing == NULL || timing->count == 0 ||
+           node->now_ms >= timing->placed_ms + node->config.stabilise_ms;
+}
+
 void timing_answered(struct chord_node *node, const struct chord_peer *peer,
                      uint64_t sent_ms)
 {
+    const bool due = timing_is_due(node, peer);
     struct chord_timing *timing = take(node, peer);
     const uint64_t ms = node->now_ms > sent_ms ? node->now_ms - sent_ms : 1;
 
     hf_rtt_add(&timing->rtt, ms);
     timing->samples[timing->count % 3] = ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
     timing->count++;
-    /* Neighbours are heard from all the time: alone, they say little of where this is. */
-    if (timing->count > 1 && node->now_ms < timing->placed_ms + node->config.stabilise_ms)
-        return;
+    if (!due) return;
     timing->placed_ms = node->now_ms;
     vivaldi_sample(&node->vivaldi, &peer->coordinate,
                    1000 * median(timing->samples, timing->count), chord_random(node));
+    timing->coordinate = peer->coordinate;
+    fit(node);
     node->self.coordinate = vivaldi_coordinate(&node->vivaldi);
 }
 

@@ -11,6 +11,8 @@
 /* An answer of `peer`'s node to what was asked once, at sent_ms. */
 void timing_answered(struct chord_node *node, const struct chord_peer *peer,
                      uint64_t sent_ms);
+/* An answer of the peer's node would count for this node's coordinate. */
+bool timing_is_due(const struct chord_node *node, const struct chord_peer *peer);
 /* It did not answer. */
 void timing_silent(struct chord_node *node, const struct chord_peer *peer);
 

@@ -3,14 +3,16 @@
  * Dabek, Cox, Kaashoek, Morris, "Vivaldi", SIGCOMM 2004, 2-D plus height, adaptive
  * timestep (cc = ce = 0.25).  Every answered question is a sample; of each peer the median
  * of its last three counts (Ledlie, Gardner, Seltzer, "Network coordinates in the wild",
- * NSDI 2007).  Coordinates order candidates and bound first timeouts; nothing is
- * decided by them alone, since a peer may say of itself what it likes.
+ * NSDI 2007).  All that was measured lately is fitted together.  Coordinates order
+ * candidates and bound first timeouts; nothing is decided by them alone, since a peer may
+ * say of itself what it likes.
  *
  * Pure; one owner. */
 #ifndef HOLDFAST_CHORD_VIVALDI_H
 #define HOLDFAST_CHORD_VIVALDI_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define VIVALDI_RTT_MAX_US    10000000 /* longer samples are no round trips but stalls */
@@ -40,6 +42,17 @@ void vivaldi_init(struct vivaldi *vivaldi, uint64_t random);
  * from a node at the same place.  Impossible coordinates and times are left out. */
 void vivaldi_sample(struct vivaldi *vivaldi, const struct chord_coordinate *remote,
                     uint64_t rtt_us, uint64_t random);
+
+/* What a peer said of its place, and the round trip to it. */
+struct vivaldi_measured {
+    struct chord_coordinate remote;
+    uint64_t rtt_us;
+};
+
+/* A few steps of a least-squares fit to what was measured lately: a sample that is looked
+ * at once says less than it could, and of a new node's there are few. */
+void vivaldi_fit(struct vivaldi *vivaldi, const struct vivaldi_measured *measured,
+                 size_t count);
 
 struct chord_coordinate vivaldi_coordinate(const struct vivaldi *vivaldi);
 

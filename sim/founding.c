@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "chord/circle.h"
 #include "chord/finger.h"
+#include "chord/probe.h"
 #include "chord/state.h"
 #include "sim/judge.h"
 
@@ -50,6 +51,7 @@ static void set_coordinate(const struct world *world, size_t place)
     node->vivaldi.y = 1000 * (double)at->y;
     node->vivaldi.height = 1000 * (double)at->access + VIVALDI_HEIGHT_MIN_US;
     node->vivaldi.error = SETTLED_ERROR;
+    node->vivaldi.samples = PROBE_YOUNG;
     node->self.coordinate = vivaldi_coordinate(&node->vivaldi);
 }
 
@@ -102,6 +104,8 @@ static void set_timers(struct world *world, struct chord_node *node)
 
     node->stabilise_ms = node->now_ms + draw_below(&world->draw, period_ms);
     node->finger_ms = node->now_ms + draw_below(&world->draw, period_ms / 2);
+    node->probe.next_ms =
+        node->now_ms + draw_below(&world->draw, PROBE_PERIODS * period_ms);
 }
 
 void founding_make_ring(struct world *world, bool near)

@@ -7,15 +7,14 @@
 
 #include "base/hash.h"
 #include "chord/circle.h"
+#include "chord/state.h" /* how many samples a node has taken */
 #include "chord_ring.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define ADVERSARY_SEEDS 1000u
-/* Four tries and a witness: who comes back earlier has not failed, as the proof has it. */
-#define GIVEN_UP_MS UINT64_C(1100)
-#define QUIET_MS    UINT64_C(60000) /* 30 rounds of stabilisation */
+#define QUIET_MS        UINT64_C(60000) /* 30 rounds of stabilisation */
 #define SPACE_MS \
     UINT64_C(1500) /* between failures: beyond the failure timeout and a round */
 
@@ -91,6 +90,16 @@ static void shuffle(struct chord_ring *ring, size_t *order)
         order[i - 1] = order[j];
         order[j] = swap;
     }
+}
+
+static const struct hf_id *sorting_key;
+static size_t pings;
+
+static void count_pings(struct chord_ring *ring, size_t from, struct chord_message *message)
+{
+    (void)ring;
+    (void)from;
+    pings += message->kind == CHORD_MESSAGE_PING;
 }
 
 static int compare_index(const void *a, const void *b)
@@ -224,7 +233,6 @@ static void adversary(uint64_t seed)
     const size_t count = 6 + seed % 4;
     size_t order[RING_NODES_MAX];
     struct chord_ring *ring = founded(&options, count, order);
-    uint64_t killed_ms[RING_NODES_MAX] = {0};
     size_t last = 0;
 
     for (size_t i = 3; i < count; i++)
@@ -237,14 +245,12 @@ static void adversary(uint64_t seed)
             const size_t victim = (last + i * side) % count;
 
             if (!try_kill(ring, victim)) continue;
-            killed_ms[victim] = ring->now_ms;
             last = victim;
             break;
         }
         chord_ring_run(ring, 420 + chord_ring_random(ring, 400));
         for (size_t i = 0; i < count; i++) {
-            if (!ring->members[i].alive && ring->now_ms - killed_ms[i] >= GIVEN_UP_MS &&
-                chord_ring_random(ring, 2) == 0)
+            if (!ring->members[i].alive && chord_ring_random(ring, 2) == 0)
                 chord_ring_join(ring, i, random_live(ring));
         }
         chord_ring_run(ring, chord_ring_random(ring, 700));
@@ -297,7 +303,9 @@ static void a_node_that_asks_is_busy(void **state)
     chord_step(asker->node, &event, &ring->out);
     assert_int_equal(ring->out.actions[0].message->kind, CHORD_MESSAGE_STATE);
     /* At its deadline it asks its successor; nobody answers here. */
-    for (bool asked = false; !asked; asked = ring->out.action_count > 0) {
+    for (bool asked = false; !asked;
+         asked = ring->out.action_count > 0 &&
+                 ring->out.actions[0].message->kind == CHORD_MESSAGE_GET_STATE) {
         const struct chord_event tick = {.kind = CHORD_TICK,
                                          .now_ms = ring->out.deadline_ms};
 
@@ -443,6 +451,85 @@ static void lookup_goes_round_many_dead(void **state)
         assert_true(lookup->found);
         assert_true(chord_peer_equal(&lookup->peers[0], &ring->members[27].peer));
     }
+    chord_ring_free(ring);
+}
+
+static int compare_from_key(const void *a, const void *b)
+{
+    return chord_compare_from(sorting_key, &((const struct chord_peer *)a)->position,
+                              &((const struct chord_peer *)b)->position);
+}
+
+/* The sixteen nearest before a key of whom the asker knows die at once: it goes on with the
+ * others that it knows. */
+static void lookup_tries_all_that_it_knows(void **state)
+{
+    const struct ring_options options = {.seed = 41, .successors = 16, .delay_max_ms = 20};
+    size_t order[RING_NODES_MAX];
+    struct chord_ring *ring = founded(&options, 64, order);
+    struct chord_peer known[CHORD_SUCCESSORS_MAX + CHORD_FINGERS_MAX];
+    size_t count, killed = 0;
+
+    (void)state;
+    for (size_t i = 17; i < 64; i++) {
+        chord_ring_join(ring, order[i], order[0]);
+        chord_ring_run(ring, 500);
+    }
+    chord_ring_run(ring, 2 * QUIET_MS);
+    assert_ideal(ring);
+    sorting_key = &ring->members[0].peer.position;
+    count = chord_node_successors(ring->members[0].node, known);
+    count += chord_node_fingers(ring->members[0].node, known + count);
+    qsort(known, count, sizeof known[0], compare_from_key);
+    for (size_t i = count; i-- > 0 && killed < 16;) {
+        for (size_t k = 1; k < 60; k++) {
+            if (!ring->members[k].alive ||
+                !chord_peer_equal(&ring->members[k].peer, &known[i]))
+                continue;
+            ring->members[k].alive = false;
+            killed++;
+        }
+    }
+    assert_int_equal(killed, 16);
+    for (uint32_t wanted = 1; wanted <= 6; wanted += 5) {
+        const size_t at =
+            chord_ring_lookup(ring, 0, &ring->members[60].peer.position, wanted);
+
+        while (ring->lookups[at].ended == 0)
+            chord_ring_run(ring, 100);
+        assert_true(ring->lookups[at].found);
+        assert_true(chord_peer_equal(&ring->lookups[at].peers[0], &ring->members[60].peer));
+    }
+    chord_ring_free(ring);
+}
+
+/* Where a new member stands is known after few periods: it asks members at random until it
+ * has heard from enough.  Then it hardly does. */
+static void a_joiner_is_placed_soon(void **state)
+{
+    const struct ring_options options = {.seed = 43, .successors = 8, .delay_max_ms = 20};
+    size_t order[RING_NODES_MAX];
+    struct chord_ring *ring = founded(&options, 50, order);
+    const struct chord_node *joiner;
+    size_t asked;
+
+    (void)state;
+    for (size_t i = 9; i < 49; i++) {
+        chord_ring_join(ring, order[i], order[0]);
+        chord_ring_run(ring, 500);
+    }
+    chord_ring_run(ring, QUIET_MS);
+    ring->tamper = count_pings;
+    pings = 0;
+    chord_ring_run(ring, QUIET_MS);
+    asked = pings;
+    assert_true(asked > 0 && asked <= 49 * QUIET_MS / 2000 / 4);
+    chord_ring_join(ring, order[49], order[0]);
+    chord_ring_run(ring, 4000);
+    joiner = ring->members[order[49]].node;
+    assert_int_equal(chord_node_mode(joiner), CHORD_MODE_RING);
+    assert_true(joiner->vivaldi.samples >= 32);
+    assert_ideal(ring);
     chord_ring_free(ring);
 }
 
@@ -756,11 +843,21 @@ static void link_failure_is_believed_when_a_witness_agrees(void **state)
     chord_ring_free(ring);
 }
 
+/* Until a witness has spoken nothing goes from 3 to 4. */
+static void cut_3_from_4(struct chord_ring *ring, size_t from,
+                         struct chord_message *message)
+{
+    if (from == 3 && chord_ring_statistics(ring, 3).pardons == 0 &&
+        hf_id_equal(&message->to, &ring->members[4].peer.position))
+        memset(&message->to, 0, sizeof message->to);
+}
+
 static void a_neighbour_that_others_reach_is_kept(void **state)
 {
     struct chord_ring *ring = ring_of_eight();
 
     (void)state;
+    ring->tamper = cut_3_from_4;
     chord_ring_unreachable(ring, 3, 4);
     for (size_t i = 0; i < 300; i++) {
         chord_ring_run(ring, 10);
@@ -769,6 +866,71 @@ static void a_neighbour_that_others_reach_is_kept(void **state)
     assert_int_equal(chord_ring_statistics(ring, 3).pardons, 1);
     assert_int_equal(chord_ring_statistics(ring, 3).silences, 0);
     chord_ring_free(ring);
+}
+
+/* One that only its own neighbour doubts, for want of a link, needs no witness to come
+ * back. */
+static void a_neighbour_that_answers_is_kept(void **state)
+{
+    struct chord_ring *ring = ring_of_eight();
+
+    (void)state;
+    chord_ring_kill(ring, 5); /* the witness: node 3 knows no other */
+    chord_ring_unreachable(ring, 3, 4);
+    for (size_t i = 0; i < 100; i++) {
+        struct chord_peer successors[CHORD_SUCCESSORS_MAX];
+
+        chord_ring_run(ring, 10);
+        (void)chord_node_successors(ring->members[3].node, successors);
+        assert_true(chord_peer_equal(&successors[0], &ring->members[4].peer));
+    }
+    assert_int_equal(chord_ring_statistics(ring, 3).pardons, 0);
+    chord_ring_run(ring, QUIET_MS);
+    assert_ideal(ring);
+    chord_ring_free(ring);
+}
+
+/* Killed and started again before anybody has noticed, and told of the ring only later:
+ * meanwhile it is nobody's neighbour, and it does not pull others into a ring of its own.
+ */
+static void a_node_started_anew_is_no_member_yet(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        const struct ring_options options = {
+            .seed = seed, .successors = 2, .delay_max_ms = 20};
+        size_t order[RING_NODES_MAX];
+        struct chord_ring *ring = founded(&options, 8, order);
+        const size_t victim = seed % 8;
+
+        for (size_t i = 3; i < 8; i++) {
+            chord_ring_join(ring, order[i], order[0]);
+            chord_ring_run(ring, 5000);
+        }
+        chord_ring_run(ring, QUIET_MS);
+        assert_ideal(ring);
+        chord_ring_kill(ring, victim);
+        chord_ring_run(ring, chord_ring_random(ring, 3000));
+        chord_ring_start(ring, victim);
+        ring->check_principals = false; /* it counts as a member of a ring of its own */
+        for (size_t i = 0; i < 300; i++) {
+            struct chord_peer successors[CHORD_SUCCESSORS_MAX];
+
+            chord_ring_run(ring, 10);
+            for (size_t k = 0; k < 8; k++) {
+                if (k != victim &&
+                    chord_node_successors(ring->members[k].node, successors) == 1)
+                    assert_false(
+                        chord_peer_equal(&successors[0], &ring->members[victim].peer));
+            }
+        }
+        ring->check_principals = true;
+        if (chord_node_mode(ring->members[victim].node) == CHORD_MODE_ALONE)
+            chord_ring_contact(ring, victim, (victim + 4) % 8);
+        chord_ring_run(ring, QUIET_MS);
+        assert_ideal(ring);
+        chord_ring_free(ring);
+    }
 }
 
 static void same_seed_same_trace(void **state)
@@ -808,6 +970,8 @@ int main(void)
         cmocka_unit_test(shrinks_to_one_node),
         cmocka_unit_test(lookups_under_failures_end),
         cmocka_unit_test(lookup_goes_round_many_dead),
+        cmocka_unit_test(lookup_tries_all_that_it_knows),
+        cmocka_unit_test(a_joiner_is_placed_soon),
         cmocka_unit_test(news_goes_back_through_all_lists),
         cmocka_unit_test(lying_hop_is_rejected),
         cmocka_unit_test(hop_that_is_not_closer_is_not_asked),
@@ -817,6 +981,8 @@ int main(void)
         cmocka_unit_test(ring_that_slept_as_a_whole_wakes),
         cmocka_unit_test(link_failure_is_believed_when_a_witness_agrees),
         cmocka_unit_test(a_neighbour_that_others_reach_is_kept),
+        cmocka_unit_test(a_neighbour_that_answers_is_kept),
+        cmocka_unit_test(a_node_started_anew_is_no_member_yet),
         cmocka_unit_test(same_seed_same_trace),
     };
     return cmocka_run_group_tests_name("chord/node", tests, NULL, NULL);

@@ -215,6 +215,78 @@ static void lies_move_nobody_far(void **state)
     (void)state;
 }
 
+/* 32 answers say more when they are looked at together than one by one. */
+static void a_fit_places_better(void **state)
+{
+    double alone[NODES], fitted[NODES];
+    double one_by_one, together;
+
+    make_network();
+    rounds(800);
+    for (size_t i = 0; i < NODES; i++) {
+        const struct vivaldi saved = nodes[i];
+        struct vivaldi_measured measured[32];
+
+        vivaldi_init(&nodes[i], test_random(&seed));
+        for (size_t j = 0; j < 32; j++) {
+            const size_t peer = (i + 1 + test_random(&seed) % (NODES - 1)) % NODES;
+
+            ping(i, peer);
+            measured[j] = (struct vivaldi_measured){vivaldi_coordinate(&nodes[peer]),
+                                                    (uint64_t)rtt_us(i, peer)};
+        }
+        alone[i] = error_of(i);
+        for (size_t step = 0; step < 4; step++)
+            vivaldi_fit(&nodes[i], measured, 32);
+        fitted[i] = error_of(i);
+        nodes[i] = saved;
+    }
+    one_by_one = median(alone, NODES);
+    together = median(fitted, NODES);
+    print_message("one by one %.3f, together %.3f\n", one_by_one, together);
+    assert_true(together < 0.97 * one_by_one);
+    assert_true(together <= 1.1 * median_error());
+    (void)state;
+}
+
+/* Of 32 peers two say that they are twenty seconds away. */
+static void liars_do_not_spoil_a_fit(void **state)
+{
+    struct chord_coordinate before, after;
+    struct vivaldi_measured measured[32];
+    struct vivaldi *v = &nodes[0];
+
+    make_network();
+    rounds(800);
+    for (size_t j = 0; j < 32; j++)
+        measured[j] = (struct vivaldi_measured){vivaldi_coordinate(&nodes[j + 1]),
+                                                (uint64_t)rtt_us(0, j + 1)};
+    for (size_t step = 0; step < 50; step++)
+        vivaldi_fit(v, measured, 32);
+    before = vivaldi_coordinate(v);
+    for (size_t j = 0; j < 2; j++)
+        measured[j].remote = (struct chord_coordinate){.x_us = VIVALDI_PLACE_MAX_US,
+                                                       .y_us = VIVALDI_PLACE_MAX_US,
+                                                       .height_us = 0,
+                                                       .error_milli = 1};
+    for (size_t step = 0; step < 50; step++)
+        vivaldi_fit(v, measured, 32);
+    after = vivaldi_coordinate(v);
+    print_message("moved by %d and %d us\n", after.x_us - before.x_us,
+                  after.y_us - before.y_us);
+    assert_in_range(after.x_us - before.x_us + 20000, 0, 40000);
+    assert_in_range(after.y_us - before.y_us + 20000, 0, 40000);
+    /* Nonsense says nothing. */
+    measured[0] = (struct vivaldi_measured){.rtt_us = 0};
+    measured[1] = (struct vivaldi_measured){.rtt_us = VIVALDI_RTT_MAX_US + 1};
+    before = vivaldi_coordinate(v);
+    vivaldi_fit(v, measured, 2);
+    after = vivaldi_coordinate(v);
+    assert_memory_equal(&before, &after, sizeof before);
+    vivaldi_fit(v, measured, 0);
+    (void)state;
+}
+
 static void nodes_at_one_place_move_apart(void **state)
 {
     struct vivaldi a = {.height = 100, .error = 1};
@@ -240,6 +312,8 @@ int main(void)
         cmocka_unit_test(coordinates_follow_the_network),
         cmocka_unit_test(a_joiner_is_placed_after_32_answers),
         cmocka_unit_test(lies_move_nobody_far),
+        cmocka_unit_test(a_fit_places_better),
+        cmocka_unit_test(liars_do_not_spoil_a_fit),
         cmocka_unit_test(nodes_at_one_place_move_apart),
     };
     return cmocka_run_group_tests_name("chord/vivaldi", tests, NULL, NULL);

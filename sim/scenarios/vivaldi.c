@@ -18,7 +18,7 @@ static const struct scenario_parameter parameters[] = {
     {"sigma", 0.15, 0, 1, "of the logarithm of the factor that each pair's distance has"},
     {"minutes", 30, 1, 10000, "time in which the coordinates settle"},
     {"lookups", 0.5, 0.01, 10, "lookups of each node per second meanwhile"},
-    {"samples", 128, 4, 10000, "after which a joiner is judged"},
+    {"samples", 32, 4, 10000, "after which a joiner is judged"},
     {0},
 };
 

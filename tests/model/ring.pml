@@ -1,11 +1,11 @@
 /* ring.pml - the upkeep of the ring as chord/ does it, for spin to look at every state of.
  *
- * N places, lists of R, R + 1 founders with ideal lists (Zave 2017, as her proof begins).
- * Nodes join, stabilise, rectify and fail in every order; after each transition her
- * invariant is judged:
+ * N places, lists of R, LOW + 1 founders with ideal lists (Zave 2017, as her proof begins;
+ * LOW is R unless the length of the lists changes).  Nodes join, stabilise, rectify and
+ * fail in every order; after each transition her invariant is judged:
  *
  *   1. every member has a live entry in its list;
- *   2. there are at least R + 1 principals (members that no member's list skips);
+ *   2. there are at least LOW + 1 principals (members that no member's list skips);
  *
  * so that (a theorem of hers, judged as well) the best successors form one ordered ring;
  * and a ring in which no operation would change anything is ideal.
@@ -33,6 +33,12 @@
  *       each other member keeps a live entry, a principal only while there are more than
  *       R + 1 of them.  NO_RETURN: the failed stay away.
  *
+ *   CHANGED              makes a member stabilise earlier (ring.c ring_changed).  Here it does
+ *       so at any moment, so nothing is added.
+ *   length of the lists  LOW < R: the ring begins with lists of LOW, which grow to R; each
+ *       node, member or not, hears of it at any moment of its own (node.c on_length), and
+ *       its list grows when it is next copied.  The base stays LOW + 1 principals.
+ *
  * SYMMETRY: of the states that differ by a rotation one is looked at.  CALM: at any moment
  * joins and failures may end for good; no order of operations may then go on for ever, and
  * the ring must become ideal (non-progress cycles; an assertion at the end).
@@ -43,6 +49,9 @@
 #endif
 #ifndef R
 #define R 2
+#endif
+#ifndef LOW
+#define LOW R
 #endif
 
 /* .mode */
@@ -75,6 +84,9 @@ typedef Node {
     byte pred;
     byte succ[R];
     byte ask;
+#if LOW < R
+    byte longer; /* it knows that lists are R long now, no longer LOW */
+#endif
     byte note /* queued notification */
 }
 
@@ -96,6 +108,16 @@ c_code {
     static int is_member(int n)
     {
         return now.node[n].mode == MEMBER;
+    }
+
+    /* n's own r. */
+    static int length_of(int n)
+    {
+#if LOW < R
+        return now.node[n].longer ? R : LOW;
+#else
+        return R;
+#endif
     }
 
     /* Those strictly between a and b, as bits. */
@@ -157,7 +179,7 @@ c_code {
         int n;
 
 #ifndef ANY_PRINCIPAL
-        if ((set >> f & 1) && __builtin_popcount(set) <= R + 1) return 0;
+        if ((set >> f & 1) && __builtin_popcount(set) <= LOW + 1) return 0;
 #endif
         for (n = 0; n < N; n++)
             if (n != f && is_member(n) && !has_live(n, f)) return 0;
@@ -204,7 +226,7 @@ c_code {
         for (n = 0; n < N; n++)
             if (is_member(n) && !has_live(n, NONE)) return 0;
 #ifndef ANY_PRINCIPAL
-        if (__builtin_popcount(principals()) <= R) return 0;
+        if (__builtin_popcount(principals()) <= LOW) return 0;
 #endif
         return one_ordered_ring();
     }
@@ -223,7 +245,7 @@ c_code {
         for (n = 0; n < N; n++) {
             if (!is_member(n)) continue;
             for (k = 0, s = next_member(n); k < R; k++) {
-                if (now.node[n].succ[k] != (s == n ? NONE : s)) return 0;
+                if (now.node[n].succ[k] != (s == n || k >= length_of(n) ? NONE : s)) return 0;
                 if (s != n) s = next_member(s);
             }
             if (now.node[next_member(n)].pred != n) return 0;
@@ -241,7 +263,8 @@ c_code {
         if (p->ask != NONE || p->note != NONE || p->succ[0] == NONE) return 0;
         if (s->mode != MEMBER || s->pred != n) return 0;
         for (k = 1; k < R; k++)
-            if (p->succ[k] != (s->succ[k - 1] == n ? NONE : s->succ[k - 1])) return 0;
+            if (p->succ[k] != (s->succ[k - 1] == n || k >= length_of(n) ? NONE : s->succ[k - 1]))
+                return 0;
         return 1;
     }
 
@@ -310,6 +333,11 @@ c_code {
 /* ---- what a node does ---- */
 
 #define member(n) (node[n].mode == MEMBER)
+#if LOW < R
+#define length(n) (node[n].longer -> R : LOW)
+#else
+#define length(n) R
+#endif
 #define idle(n)   (node[n].ask == NONE)
 #ifdef NO_BUSY
 #define answers(n) member(n)
@@ -328,7 +356,7 @@ inline copy_list(n, head, owner, first)
     :: i < R ->
         a = (first + i - 1 < R -> node[owner].succ[first + i - 1] : NONE);
         b = node[n].succ[i - 1];
-        node[n].succ[i] = (a != NONE && b != NONE && between(b, a, n) -> a : NONE);
+        node[n].succ[i] = (i < length(n) && a != NONE && b != NONE && between(b, a, n) -> a : NONE);
         i++
     :: else -> break
     od
@@ -501,6 +529,26 @@ inline join(n, m)
     fi
 }
 
+#if LOW < R
+/* on_length */
+inline lengthen(n)
+{
+    node[n].longer = 1
+}
+
+#ifdef SHORTEN
+inline shorten(n)
+{
+    node[n].longer = 0;
+    i = LOW;
+    do
+    :: i < R -> node[n].succ[i] = NONE; i++
+    :: else -> break
+    od
+}
+#endif
+#endif
+
 inline fail(n)
 {
     at = n;
@@ -563,7 +611,20 @@ inline fail(n)
 #endif
 #endif
 
+#if LOW < R
+#ifdef SHORTEN
+#define LENGTH(n) \
+    :: d_step { !node[n].longer -> lengthen(n); judge() } \
+    :: d_step { node[n].longer -> shorten(n); judge() }
+#else
+#define LENGTH(n) :: d_step { !node[n].longer -> lengthen(n); judge() }
+#endif
+#else
+#define LENGTH(n)
+#endif
+
 #define STEPS(n) \
+    LENGTH(n) \
     :: d_step { may_join(n, 0) -> join(n, 0); judge() } \
     :: d_step { may_join(n, 1) -> join(n, 1); judge() } \
     :: d_step { may_join(n, 2) -> join(n, 2); judge() } \
@@ -665,12 +726,12 @@ inline found()
     od;
     a = 0;
     do
-    :: a <= R ->
+    :: a <= LOW ->
         node[a].mode = MEMBER;
-        node[a].pred = (a + R) % (R + 1);
+        node[a].pred = (a + LOW) % (LOW + 1);
         i = 0;
         do
-        :: i < R -> node[a].succ[i] = (a + i + 1) % (R + 1); i++
+        :: i < LOW -> node[a].succ[i] = (a + i + 1) % (LOW + 1); i++
         :: else -> break
         od;
         a++
