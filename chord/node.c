@@ -207,11 +207,10 @@ static void on_roster(struct chord_node *node, const struct chord_event *event)
 /* Lists grow as they are next copied; what is beyond a smaller r is dropped at once. */
 static void on_length(struct chord_node *node, uint32_t successors)
 {
-    if (successors < 2 || successors > CHORD_SUCCESSORS_MAX ||
-        successors == node->config.successors || node->mode == CHORD_MODE_LEFT)
+    if (successors <= node->config.successors || successors > CHORD_SUCCESSORS_MAX ||
+        node->mode == CHORD_MODE_LEFT)
         return;
     node->config.successors = successors;
-    if (node->successor_count > successors) node->successor_count = successors;
     if (node->mode == CHORD_MODE_RING) node->stabilise_ms = chord_soon(node);
     settle(node);
 }

@@ -99,7 +99,9 @@ enum chord_event_kind {
                           contact; other modes than that and ALONE take no notice */
     CHORD_LEAVE,      /* tell the neighbours and stop */
     CHORD_ROSTER,     /* .peers[0..peer_count) are the members believed live */
-    CHORD_LENGTH,     /* the ring's r is .wanted now: 2..CHORD_SUCCESSORS_MAX */
+    CHORD_LENGTH,     /* the ring's r is .wanted now, at most CHORD_SUCCESSORS_MAX; one
+                          that is not longer has no effect: lists that shrink at any
+                          moment break the invariant (tests/model) */
     CHORD_UNREACHABLE /* the link layer gives .peer's node up for now */
 };
 

@@ -258,7 +258,7 @@ void places_lengthen(struct places *places, uint32_t successors)
 {
     struct chord_event event = {.kind = CHORD_LENGTH, .wanted = successors};
 
-    if (successors == places->config.successors) return;
+    if (successors <= places->config.successors) return;
     places->config.successors = successors;
     places_step(places, &event);
 }

@@ -32,7 +32,7 @@ void places_free(struct places *places); /* NULL is allowed */
 /* Takes or leaves positions until there are `count`, 1..CHORD_POSITIONS_MAX.  Without
  * memory there are fewer: the others find the ring without them. */
 void places_set(struct places *places, size_t count);
-/* The ring's r is another one. */
+/* The ring's r is a greater one; a smaller one has no effect. */
 void places_lengthen(struct places *places, uint32_t successors);
 
 /* All of them, or the one whose own position most closely precedes event->key, take the

@@ -347,6 +347,32 @@ static void grows_from_one_node(void **state)
     }
 }
 
+/* A ring that lasts gets longer lists, and keeps them. */
+static void lists_grow_and_do_not_shrink(void **state)
+{
+    const struct ring_options options = {.seed = 1, .successors = 2, .delay_max_ms = 30};
+    struct chord_ring *ring = chord_ring_new(&options, 12);
+    size_t order[RING_NODES_MAX];
+
+    (void)state;
+    shuffle(ring, order);
+    chord_ring_start(ring, order[0]);
+    for (size_t i = 1; i < ring->member_count; i++)
+        chord_ring_join(ring, order[i], order[0]);
+    chord_ring_run(ring, QUIET_MS);
+    assert_ideal(ring);
+    ring->options.successors = 4;
+    chord_ring_lengthen(ring, 4);
+    chord_ring_run(ring, QUIET_MS);
+    assert_ideal(ring);
+    chord_ring_lengthen(ring, 2);
+    assert_ideal(ring);
+    chord_ring_run(ring, QUIET_MS);
+    assert_ideal(ring);
+    assert_lookups(ring);
+    chord_ring_free(ring);
+}
+
 /* Three, two, one: those who stay find out, and the last is alone. */
 static void shrinks_to_one_node(void **state)
 {
@@ -967,6 +993,7 @@ int main(void)
         cmocka_unit_test(a_joiner_has_a_whole_list),
         cmocka_unit_test(a_node_that_asks_is_busy),
         cmocka_unit_test(grows_from_one_node),
+        cmocka_unit_test(lists_grow_and_do_not_shrink),
         cmocka_unit_test(shrinks_to_one_node),
         cmocka_unit_test(lookups_under_failures_end),
         cmocka_unit_test(lookup_goes_round_many_dead),

@@ -350,6 +350,15 @@ void chord_ring_unreachable(struct chord_ring *ring, size_t at, size_t index)
     step(ring, at, &event);
 }
 
+void chord_ring_lengthen(struct chord_ring *ring, uint32_t successors)
+{
+    struct chord_event event = {.kind = CHORD_LENGTH, .wanted = successors};
+
+    for (size_t i = 0; i < ring->member_count; i++) {
+        if (ring->members[i].alive) step(ring, i, &event);
+    }
+}
+
 size_t chord_ring_lookup(struct chord_ring *ring, size_t at, const struct hf_id *key,
                          uint32_t wanted)
 {

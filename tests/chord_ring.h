@@ -52,8 +52,8 @@ struct chord_ring {
     struct hf_sha256 trace;
     uint64_t steps, messages;
     unsigned named[RING_NODES_MAX + 1]; /* times that a member's answer was called wrong */
-    bool check_principals; /* set once r + 1 members have founded the ring */
-    const char *violation; /* NULL: none so far */
+    bool check_principals;              /* set once r + 1 members have founded the ring */
+    const char *violation;              /* NULL: none so far */
     struct chord_output out;
     /* Changes a message on its way, when set (a liar). */
     void (*tamper)(struct chord_ring *ring, size_t from, struct chord_message *message);
@@ -75,6 +75,8 @@ void chord_ring_contact(struct chord_ring *ring, size_t index, size_t via);
 void chord_ring_kill(struct chord_ring *ring, size_t index);
 void chord_ring_leave(struct chord_ring *ring, size_t index);
 void chord_ring_unreachable(struct chord_ring *ring, size_t at, size_t index);
+/* Says to all, at the same time, that r is `successors` now. */
+void chord_ring_lengthen(struct chord_ring *ring, uint32_t successors);
 void chord_ring_roster(struct chord_ring *ring, size_t index,
                        const struct chord_peer *peers, size_t count);
 /* True when the invariant would survive the silence of `index`: what the proof asks of
