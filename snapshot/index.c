@@ -3,6 +3,7 @@
 #include "snapshot/index.h"
 
 #include "snapshot/index_frames.h"
+#include "snapshot/index_guard.h"
 #include "snapshot/index_map.h"
 
 #include "base/alloc.h"
@@ -45,6 +46,10 @@ static enum hf_code fail(struct hf_err *err, int mdb, const char *what)
 {
     if (mdb == ENOSPC || mdb == MDB_MAP_FULL)
         return hf_fail(err, HF_NO_SPACE, "index: %s: %s", what, mdb_strerror(mdb));
+    if (index_guard_saw(mdb))
+        return hf_fail(err, HF_IO,
+                       "index: %s: %s: it is damaged, the next backup builds it anew", what,
+                       mdb_strerror(mdb));
     return hf_fail(err, HF_IO, "index: %s: %s", what, mdb_strerror(mdb));
 }
 
@@ -68,7 +73,8 @@ static bool decode(const struct hf_id *chunk, const MDB_val *v, struct index_hit
     struct hf_reader r;
 
     hit->found = false;
-    if (v->mv_size < CHECK_SIZE) return false;
+    if (v->mv_size < CHECK_SIZE || v->mv_size > sizeof((struct value *)0)->bytes)
+        return false;
     checksum(chunk, bytes, v->mv_size - CHECK_SIZE, want);
     if (memcmp(want, bytes + v->mv_size - CHECK_SIZE, CHECK_SIZE) != 0) return false;
     r = hf_reader_init(bytes, v->mv_size - CHECK_SIZE);
@@ -96,6 +102,7 @@ static int open_env(const char *path, struct index *index, MDB_txn **txn)
     int rc = mdb_env_create(&index->env);
 
     *txn = NULL;
+    if (rc == 0) index_guard_watch(index->env);
     if (rc == 0) rc = mdb_env_set_mapsize(index->env, MAP_SIZE);
     if (rc == 0) rc = mdb_env_set_maxdbs(index->env, 8);
     if (rc == 0) rc = mdb_env_open(index->env, path, MDB_NORDAHEAD | MDB_NOTLS, 0600);
@@ -133,6 +140,18 @@ static bool claim(struct index *index, MDB_txn *txn, const struct hf_id *vault,
     return rc == MDB_NOTFOUND && mdb_put(txn, index->meta, &key, &value, 0) == 0;
 }
 
+static void begin_anew(const char *path)
+{
+    char file[HF_PATH_MAX + 16];
+
+    hf_log(HF_LOG_WARN, "index", "%s cannot be used and is begun anew", path);
+    (void)snprintf(file, sizeof file, "%s/data.mdb", path);
+    (void)unlink(file);
+    (void)snprintf(file, sizeof file, "%s/lock.mdb", path);
+    (void)unlink(file);
+    index_guard_clear();
+}
+
 static void drop_env(struct index *index)
 {
     while (index->reader_count > 0)
@@ -146,7 +165,6 @@ enum hf_code index_open(const char *dir, const struct hf_id *vault,
                         struct hf_err *err)
 {
     char path[HF_PATH_MAX];
-    char file[HF_PATH_MAX + 16];
     char hex[HF_ID_HEX_SIZE];
     struct index *index = calloc(1, sizeof *index);
     enum hf_code rc = HF_OK;
@@ -159,6 +177,7 @@ enum hf_code index_open(const char *dir, const struct hf_id *vault,
         rc = hf_fail(err, HF_TOO_LARGE, "index: path too long");
     else if (mkdir(path, 0700) != 0 && errno != EEXIST)
         rc = hf_fail_errno(err, errno, "index: make %s", path);
+    if (rc == HF_OK && index_guard_begin(path)) begin_anew(path);
     for (int attempt = 0; rc == HF_OK; attempt++) {
         MDB_txn *txn;
         int mdb = open_env(path, index, &txn);
@@ -178,11 +197,7 @@ enum hf_code index_open(const char *dir, const struct hf_id *vault,
             rc = fail(err, mdb, path);
             break;
         }
-        hf_log(HF_LOG_WARN, "index", "%s cannot be used and is begun anew", path);
-        (void)snprintf(file, sizeof file, "%s/data.mdb", path);
-        (void)unlink(file);
-        (void)snprintf(file, sizeof file, "%s/lock.mdb", path);
-        (void)unlink(file);
+        begin_anew(path);
     }
     if (rc != HF_OK) {
         index_close(index);
@@ -198,6 +213,7 @@ void index_close(struct index *index)
 {
     if (index == NULL) return;
     drop_env(index);
+    index_guard_end();
     index_frames_close(&index->frames);
     (void)pthread_mutex_destroy(&index->mutex);
     free(index->lost);
@@ -233,13 +249,21 @@ static void give_reader(struct index *index, MDB_txn *txn)
     if (txn != NULL) mdb_txn_abort(txn);
 }
 
-static void find(struct index *index, MDB_txn *txn, struct hf_id id, struct index_hit *hit)
+/* What cannot be read is not there. */
+static bool get(MDB_txn *txn, MDB_dbi table, struct hf_id id, MDB_val *value)
 {
     MDB_val key = {sizeof id.b, id.b};
+    int rc = mdb_get(txn, table, &key, value);
+
+    if (rc != 0 && rc != MDB_NOTFOUND) (void)index_guard_saw(rc);
+    return rc == 0;
+}
+
+static void find(struct index *index, MDB_txn *txn, struct hf_id id, struct index_hit *hit)
+{
     MDB_val value;
 
-    hit->found = mdb_get(txn, index->chunks, &key, &value) == 0 &&
-                 decode(&id, &value, hit) &&
+    hit->found = get(txn, index->chunks, id, &value) && decode(&id, &value, hit) &&
                  !index_frames_sparse(&index->frames, &hit->ref.frame);
     index_map_looked(&index->map, 1);
 }
@@ -258,12 +282,11 @@ void index_find_many(struct index *index, const struct hf_id *ids, size_t count,
 /* The id of the chunk with that quick hash. */
 static bool find_id(struct index *index, MDB_txn *txn, struct index_quick *row)
 {
-    MDB_val key = {sizeof row->quick.b, row->quick.b};
     MDB_val value;
     uint8_t want[CHECK_SIZE];
 
     index_map_looked(&index->map, 1);
-    if (mdb_get(txn, index->quick, &key, &value) != 0 ||
+    if (!get(txn, index->quick, row->quick, &value) ||
         value.mv_size != HF_ID_SIZE + CHECK_SIZE)
         return false;
     memcpy(row->chunk.b, value.mv_data, HF_ID_SIZE);

@@ -1,0 +1,30 @@
+/* index_guard.h - a way out when the index turns out to be damaged.
+ *
+ * LMDB (0.9) does not check its pages: what a rotten one makes it do is an error, an
+ * assertion that fails, or a fault.  Whichever it is, a mark beside the index says so, and
+ * the next opening begins the index anew; where the process cannot go on it ends by exit 1
+ * with a message.  (A seal over the whole file, as the store's index has, would cost every
+ * night the time to read all of it, and would not hold after a run that was interrupted,
+ * whose chunks are to be found again.)
+ *
+ * Handlers of signals belong to the process: one index at a time. */
+#ifndef HOLDFAST_SNAPSHOT_INDEX_GUARD_H
+#define HOLDFAST_SNAPSHOT_INDEX_GUARD_H
+
+#include <lmdb.h>
+#include <stdbool.h>
+
+/* From now on, for the index in directory `path`.  True: it was marked; the mark stays
+ * until index_guard_clear. */
+bool index_guard_begin(const char *path);
+/* A new index has taken the place of the marked one. */
+void index_guard_clear(void);
+/* The environment's assertions lead here. */
+void index_guard_watch(MDB_env *env);
+/* LMDB returned this error; marks the index unless it speaks of want of room, memory or
+ * rights, and says whether: a rotten page gives all kinds of errors. */
+bool index_guard_saw(int mdb);
+/* The index is closed. */
+void index_guard_end(void);
+
+#endif
