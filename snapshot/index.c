@@ -30,6 +30,7 @@ struct index {
     MDB_dbi chunks, quick, blocks, meta;
     struct index_frames frames;
     struct index_map map;
+    struct index_guard guard;
     pthread_mutex_t mutex;         /* guards the two below */
     MDB_txn *readers[READERS_MAX]; /* idle: reset, to be renewed */
     size_t reader_count;
@@ -42,11 +43,12 @@ struct value {
     size_t size;
 };
 
-static enum hf_code fail(struct hf_err *err, int mdb, const char *what)
+static enum hf_code fail(const struct index *index, struct hf_err *err, int mdb,
+                         const char *what)
 {
     if (mdb == ENOSPC || mdb == MDB_MAP_FULL)
         return hf_fail(err, HF_NO_SPACE, "index: %s: %s", what, mdb_strerror(mdb));
-    if (index_guard_saw(mdb))
+    if (index_guard_saw(&index->guard, mdb))
         return hf_fail(err, HF_IO,
                        "index: %s: %s: it is damaged, the next backup builds it anew", what,
                        mdb_strerror(mdb));
@@ -140,7 +142,7 @@ static bool claim(struct index *index, MDB_txn *txn, const struct hf_id *vault,
     return rc == MDB_NOTFOUND && mdb_put(txn, index->meta, &key, &value, 0) == 0;
 }
 
-static void begin_anew(const char *path)
+static void begin_anew(const struct index *index, const char *path)
 {
     char file[HF_PATH_MAX + 16];
 
@@ -149,7 +151,7 @@ static void begin_anew(const char *path)
     (void)unlink(file);
     (void)snprintf(file, sizeof file, "%s/lock.mdb", path);
     (void)unlink(file);
-    index_guard_clear();
+    index_guard_clear(&index->guard);
 }
 
 static void drop_env(struct index *index)
@@ -177,7 +179,7 @@ enum hf_code index_open(const char *dir, const struct hf_id *vault,
         rc = hf_fail(err, HF_TOO_LARGE, "index: path too long");
     else if (mkdir(path, 0700) != 0 && errno != EEXIST)
         rc = hf_fail_errno(err, errno, "index: make %s", path);
-    if (rc == HF_OK && index_guard_begin(path)) begin_anew(path);
+    if (rc == HF_OK && index_guard_begin(&index->guard, path)) begin_anew(index, path);
     for (int attempt = 0; rc == HF_OK; attempt++) {
         MDB_txn *txn;
         int mdb = open_env(path, index, &txn);
@@ -188,16 +190,16 @@ enum hf_code index_open(const char *dir, const struct hf_id *vault,
                 mdb = mdb_txn_commit(txn);
             else
                 mdb_txn_abort(txn);
-            if (mdb != 0) rc = fail(err, mdb, "commit");
+            if (mdb != 0) rc = fail(index, err, mdb, "commit");
             break;
         }
         if (txn != NULL) mdb_txn_abort(txn);
         drop_env(index);
         if (attempt > 0 || mdb == ENOSPC || mdb == EACCES) {
-            rc = fail(err, mdb, path);
+            rc = fail(index, err, mdb, path);
             break;
         }
-        begin_anew(path);
+        begin_anew(index, path);
     }
     if (rc != HF_OK) {
         index_close(index);
@@ -213,7 +215,7 @@ void index_close(struct index *index)
 {
     if (index == NULL) return;
     drop_env(index);
-    index_guard_end();
+    index_guard_end(&index->guard);
     index_frames_close(&index->frames);
     (void)pthread_mutex_destroy(&index->mutex);
     free(index->lost);
@@ -250,12 +252,13 @@ static void give_reader(struct index *index, MDB_txn *txn)
 }
 
 /* What cannot be read is not there. */
-static bool get(MDB_txn *txn, MDB_dbi table, struct hf_id id, MDB_val *value)
+static bool get(const struct index *index, MDB_txn *txn, MDB_dbi table, struct hf_id id,
+                MDB_val *value)
 {
     MDB_val key = {sizeof id.b, id.b};
     int rc = mdb_get(txn, table, &key, value);
 
-    if (rc != 0 && rc != MDB_NOTFOUND) (void)index_guard_saw(rc);
+    if (rc != 0 && rc != MDB_NOTFOUND) (void)index_guard_saw(&index->guard, rc);
     return rc == 0;
 }
 
@@ -263,7 +266,7 @@ static void find(struct index *index, MDB_txn *txn, struct hf_id id, struct inde
 {
     MDB_val value;
 
-    hit->found = get(txn, index->chunks, id, &value) && decode(&id, &value, hit) &&
+    hit->found = get(index, txn, index->chunks, id, &value) && decode(&id, &value, hit) &&
                  !index_frames_sparse(&index->frames, &hit->ref.frame);
     index_map_looked(&index->map, 1);
 }
@@ -286,7 +289,7 @@ static bool find_id(struct index *index, MDB_txn *txn, struct index_quick *row)
     uint8_t want[CHECK_SIZE];
 
     index_map_looked(&index->map, 1);
-    if (!get(txn, index->quick, row->quick, &value) ||
+    if (!get(index, txn, index->quick, row->quick, &value) ||
         value.mv_size != HF_ID_SIZE + CHECK_SIZE)
         return false;
     memcpy(row->chunk.b, value.mv_data, HF_ID_SIZE);
@@ -372,14 +375,14 @@ enum hf_code index_add(struct index *index, struct chunk_ref *refs, size_t count
     MDB_txn *txn;
     int rc = mdb_txn_begin(index->env, NULL, 0, &txn); /* waits for another thread's */
 
-    if (rc != 0) return fail(err, rc, "begin");
+    if (rc != 0) return fail(index, err, rc, "begin");
     rc = put_all(index, txn, refs, count);
     if (rc != 0) {
         mdb_txn_abort(txn);
-        return fail(err, rc, "add");
+        return fail(index, err, rc, "add");
     }
     rc = mdb_txn_commit(txn);
-    return rc == 0 ? HF_OK : fail(err, rc, "commit");
+    return rc == 0 ? HF_OK : fail(index, err, rc, "commit");
 }
 
 bool index_frame_sparse(const struct index *index, const struct frame_ref *frame)
@@ -392,14 +395,14 @@ static enum hf_code save_frames(struct index *index, bool retire, struct hf_err 
     MDB_txn *txn;
     int rc = mdb_txn_begin(index->env, NULL, 0, &txn);
 
-    if (rc != 0) return fail(err, rc, "begin");
+    if (rc != 0) return fail(index, err, rc, "begin");
     rc = index_frames_save(&index->frames, txn, retire);
     if (rc == 0) {
         rc = mdb_txn_commit(txn);
-        return rc == 0 ? HF_OK : fail(err, rc, "commit");
+        return rc == 0 ? HF_OK : fail(index, err, rc, "commit");
     }
     mdb_txn_abort(txn);
-    return fail(err, rc, "count what is alive");
+    return fail(index, err, rc, "count what is alive");
 }
 
 void index_frame_shift(struct index *index, const struct frame_ref *frame, int64_t dead)
@@ -433,15 +436,15 @@ enum hf_code index_add_quick(struct index *index, const struct index_quick *rows
     MDB_txn *txn;
     int rc = mdb_txn_begin(index->env, NULL, 0, &txn);
 
-    if (rc != 0) return fail(err, rc, "begin");
+    if (rc != 0) return fail(index, err, rc, "begin");
     for (size_t i = 0; rc == 0 && i < count; i++)
         rc = put_quick(index, txn, rows[i]);
     if (rc == 0) {
         rc = mdb_txn_commit(txn);
-        return rc == 0 ? HF_OK : fail(err, rc, "commit");
+        return rc == 0 ? HF_OK : fail(index, err, rc, "commit");
     }
     mdb_txn_abort(txn);
-    return fail(err, rc, "add");
+    return fail(index, err, rc, "add");
 }
 
 enum hf_code index_complete(struct index *index, struct hf_err *err)
@@ -451,14 +454,14 @@ enum hf_code index_complete(struct index *index, struct hf_err *err)
     MDB_txn *txn;
     int rc = mdb_txn_begin(index->env, NULL, 0, &txn);
 
-    if (rc != 0) return fail(err, rc, "begin");
+    if (rc != 0) return fail(index, err, rc, "begin");
     rc = mdb_put(txn, index->meta, &key, &value, 0);
     if (rc == 0) {
         rc = mdb_txn_commit(txn);
-        return rc == 0 ? HF_OK : fail(err, rc, "commit");
+        return rc == 0 ? HF_OK : fail(index, err, rc, "commit");
     }
     mdb_txn_abort(txn);
-    return fail(err, rc, "add");
+    return fail(index, err, rc, "add");
 }
 
 static enum hf_code note_lost(struct index *index, const struct hf_id *block,
@@ -534,7 +537,7 @@ static enum hf_code ask_all(struct index *index, MDB_txn *txn, struct block_stor
     }
     if (cursor != NULL) mdb_cursor_close(cursor);
     free(ids);
-    if (rc == HF_OK && mdb != MDB_NOTFOUND) rc = fail(err, mdb, "list the blocks");
+    if (rc == HF_OK && mdb != MDB_NOTFOUND) rc = fail(index, err, mdb, "list the blocks");
     return rc;
 }
 
@@ -547,7 +550,7 @@ enum hf_code index_confirm(struct index *index, struct block_store *store, size_
 
     *lost = 0;
     index->lost_count = 0;
-    if (mdb != 0) return fail(err, mdb, "begin");
+    if (mdb != 0) return fail(index, err, mdb, "begin");
     rc = ask_all(index, txn, store, err);
     if (rc != HF_OK || index->lost_count == 0) {
         mdb_txn_abort(txn);
@@ -558,11 +561,11 @@ enum hf_code index_confirm(struct index *index, struct block_store *store, size_
     if (mdb == 0) mdb = remove_lost(index, txn, index->blocks, false);
     if (mdb != 0) {
         mdb_txn_abort(txn);
-        return fail(err, mdb, "remove lost blocks");
+        return fail(index, err, mdb, "remove lost blocks");
     }
     *lost = index->lost_count;
     mdb = mdb_txn_commit(txn);
-    return mdb == 0 ? HF_OK : fail(err, mdb, "commit");
+    return mdb == 0 ? HF_OK : fail(index, err, mdb, "commit");
 }
 
 static int compare_ids(const void *a, const void *b)

@@ -1,31 +1,26 @@
 #include "snapshot/index_guard.h"
 
-#include "base/home.h"
-
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define MARK "damaged"
-
-/* What the handler reads is set before it can run. */
-static char mark_path[HF_PATH_MAX + sizeof "/" MARK];
-static char words[HF_PATH_MAX + 128];
-static bool watching;
-
 /* Beyond the file's end, beyond the mapping, and what the heap says of a page that was
  * changed beyond its own end. */
 static const int faults[] = {SIGBUS, SIGSEGV, SIGABRT};
 #define FAULTS (sizeof faults / sizeof faults[0])
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* of whoever changes these */
+static _Atomic(struct index_guard *) first;
 static struct sigaction before[FAULTS];
 
-static void mark(void)
+static void mark(const struct index_guard *guard)
 {
-    int fd = open(mark_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    int fd = open(guard->mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 
     if (fd >= 0) (void)close(fd);
 }
@@ -33,8 +28,11 @@ static void mark(void)
 /* Calls only what a handler may. */
 static void tell_and_end(void)
 {
-    mark();
-    if (write(STDERR_FILENO, words, strlen(words)) < 0) _exit(EXIT_FAILURE);
+    for (struct index_guard *g = atomic_load(&first); g != NULL;
+         g = atomic_load(&g->next)) {
+        mark(g);
+        if (write(STDERR_FILENO, g->words, strlen(g->words)) < 0) continue;
+    }
     _exit(EXIT_FAILURE);
 }
 
@@ -51,25 +49,28 @@ static void on_assert(MDB_env *env, const char *message)
     tell_and_end();
 }
 
-bool index_guard_begin(const char *path)
+bool index_guard_begin(struct index_guard *guard, const char *path)
 {
     struct sigaction action = {.sa_handler = on_fault};
 
-    (void)snprintf(mark_path, sizeof mark_path, "%s/" MARK, path);
-    (void)snprintf(words, sizeof words,
+    (void)sigemptyset(&action.sa_mask);
+    (void)snprintf(guard->mark, sizeof guard->mark, "%s/damaged", path);
+    (void)snprintf(guard->words, sizeof guard->words,
                    "holdfast: a fault while the index in %s was in use: most likely it is "
                    "damaged; the next backup builds it anew\n",
                    path);
-    (void)sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < FAULTS && !watching; i++)
+    (void)pthread_mutex_lock(&mutex);
+    for (size_t i = 0; i < FAULTS && atomic_load(&first) == NULL; i++)
         (void)sigaction(faults[i], &action, &before[i]);
-    watching = true;
-    return access(mark_path, F_OK) == 0;
+    atomic_store(&guard->next, atomic_load(&first));
+    atomic_store(&first, guard);
+    (void)pthread_mutex_unlock(&mutex);
+    return access(guard->mark, F_OK) == 0;
 }
 
-void index_guard_clear(void)
+void index_guard_clear(const struct index_guard *guard)
 {
-    (void)unlink(mark_path);
+    (void)unlink(guard->mark);
 }
 
 void index_guard_watch(MDB_env *env)
@@ -77,18 +78,26 @@ void index_guard_watch(MDB_env *env)
     (void)mdb_env_set_assert(env, on_assert);
 }
 
-bool index_guard_saw(int mdb)
+bool index_guard_saw(const struct index_guard *guard, int mdb)
 {
     bool damage = mdb != ENOSPC && mdb != MDB_MAP_FULL && mdb != ENOMEM && mdb != EACCES &&
                   mdb != EROFS && mdb != MDB_READERS_FULL;
 
-    if (damage) mark();
+    if (damage) mark(guard);
     return damage;
 }
 
-void index_guard_end(void)
+void index_guard_end(struct index_guard *guard)
 {
-    for (size_t i = 0; i < FAULTS && watching; i++)
-        (void)sigaction(faults[i], &before[i], NULL);
-    watching = false;
+    _Atomic(struct index_guard *) *at = &first;
+
+    (void)pthread_mutex_lock(&mutex);
+    while (atomic_load(at) != NULL && atomic_load(at) != guard)
+        at = &atomic_load(at)->next;
+    if (atomic_load(at) == guard) {
+        atomic_store(at, atomic_load(&guard->next));
+        for (size_t i = 0; i < FAULTS && atomic_load(&first) == NULL; i++)
+            (void)sigaction(faults[i], &before[i], NULL);
+    }
+    (void)pthread_mutex_unlock(&mutex);
 }

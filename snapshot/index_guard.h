@@ -7,24 +7,34 @@
  * night the time to read all of it, and would not hold after a run that was interrupted,
  * whose chunks are to be found again.)
  *
- * Handlers of signals belong to the process: one index at a time. */
+ * Handlers of signals belong to the process: a fault marks all indexes that are open. */
 #ifndef HOLDFAST_SNAPSHOT_INDEX_GUARD_H
 #define HOLDFAST_SNAPSHOT_INDEX_GUARD_H
 
+#include "base/home.h"
+
 #include <lmdb.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
-/* From now on, for the index in directory `path`.  True: it was marked; the mark stays
- * until index_guard_clear. */
-bool index_guard_begin(const char *path);
+struct index_guard {
+    char mark[HF_PATH_MAX + 16];
+    char words[HF_PATH_MAX + 128]; /* said when the process ends */
+    _Atomic(struct index_guard *) next;
+};
+
+/* From now on, for the index in directory `path`; the guard stays where it is until
+ * index_guard_end.  True: the index was marked, and stays so until index_guard_clear.  Any
+ * thread. */
+bool index_guard_begin(struct index_guard *guard, const char *path);
 /* A new index has taken the place of the marked one. */
-void index_guard_clear(void);
+void index_guard_clear(const struct index_guard *guard);
 /* The environment's assertions lead here. */
 void index_guard_watch(MDB_env *env);
 /* LMDB returned this error; marks the index unless it speaks of want of room, memory or
- * rights, and says whether: a rotten page gives all kinds of errors. */
-bool index_guard_saw(int mdb);
-/* The index is closed. */
-void index_guard_end(void);
+ * rights, and says whether: a rotten page gives all kinds of errors.  Any thread. */
+bool index_guard_saw(const struct index_guard *guard, int mdb);
+/* The index is closed.  Without effect before index_guard_begin. */
+void index_guard_end(struct index_guard *guard);
 
 #endif
