@@ -20,7 +20,8 @@ on_host() { # NAME COMMAND...
 }
 start() {
     : >"$scratch/ready$1"
-    on_host "$1" "$holdfastd" --home "$(home "$1")" >"$scratch/ready$1" 2>>"$scratch/log$1" &
+    # Not by a function, whose process would be another than the daemon's.
+    ip netns exec "$run-$1" "$holdfastd" --home "$(home "$1")" >"$scratch/ready$1" 2>>"$scratch/log$1" &
     daemon[$1]=$!
     pids+=("${daemon[$1]}")
 }
@@ -46,7 +47,7 @@ halves() { # cut|mend
 }
 
 # ---- a ring; host 10 is known by an address at the proxy ----
-coproc proxy { on_host hub python3 "$(dirname "$0")/net_proxy.py" "$net.254:$port=$net.10:$port"; }
+coproc proxy { exec ip netns exec "$run-hub" python3 "$(dirname "$0")/net_proxy.py" "$net.254:$port=$net.10:$port"; }
 proxy_pid=${proxy_PID:?}
 pids+=("$proxy_pid")
 tell_proxy() {
