@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/ring_lib.sh"
 
-coproc proxy { python3 "$(dirname "$0")/net_proxy.py" "$net.9:$port=$net.1:$port"; }
+coproc proxy { exec python3 "$(dirname "$0")/net_proxy.py" "$net.9:$port=$net.1:$port"; }
 pids+=("$proxy_PID")
 tell() {
     local answer
