@@ -7,7 +7,9 @@
  * night the time to read all of it, and would not hold after a run that was interrupted,
  * whose chunks are to be found again.)
  *
- * Handlers of signals belong to the process: a fault marks all indexes that are open. */
+ * Handlers of signals belong to the process: SIGBUS, SIGSEGV and SIGABRT mark all indexes
+ * that are open, whatever raised them.  An index that was whole is then built anew for
+ * nothing, and loses no data. */
 #ifndef HOLDFAST_SNAPSHOT_INDEX_GUARD_H
 #define HOLDFAST_SNAPSHOT_INDEX_GUARD_H
 
