@@ -215,6 +215,7 @@ static enum hf_code open_packer(struct run *run, struct hf_err *err)
 
     if (rc != HF_OK) return rc;
     file_reader_init(&run->reader, run->packer, o->keys->chunker);
+    run->reader.fetcher = run->fetcher;
     run->reader.cancelled = o->cancelled;
     run->reader.arg = o->arg;
     run->build = build_new(run->packer, run->fetcher);
@@ -286,6 +287,10 @@ static enum hf_code write_trees(struct run *run, struct stream_root *catalog,
     catalog->size = list.size;
     catalog->depth = list.depth;
     if (rc == HF_OK) rc = packed_ref(run->packer, &list.chunk, &catalog->chunk, err);
+    s->root.size = root.size;
+    s->root.depth = root.depth;
+    if (rc == HF_OK && root.size > 0)
+        rc = packed_ref(run->packer, &root.chunk, &s->root.chunk, err);
     stream_packed_done(&root);
     stream_packed_done(&list);
     packed_done(&place);

@@ -273,7 +273,9 @@ static enum hf_code read_once(struct walker *w, struct visit *v,
     rc = walk_open_file(v->level->fd, v->name, &fd, err);
     if (rc != HF_OK) return rc;
     walk_read_flags(fd, &v->entry);
-    w->in.reader->seen = v->old != NULL && v->old->type == TREE_FILE;
+    w->in.reader->old = v->old != NULL && v->old->type == TREE_FILE && v->old->has_stream
+                            ? &v->old->stream
+                            : NULL;
     rc = file_reader_read(w->in.reader, fd, &v->entry, writer, fatal, err);
     (void)close(fd);
     return rc;

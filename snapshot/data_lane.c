@@ -2,6 +2,7 @@
 
 #include "base/pool.h"
 #include "snapshot/batch.h"
+#include "snapshot/quick_hash.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -15,8 +16,10 @@ struct data_lane {
     struct batch_target target;
     struct open_blocks open;
     struct hf_pool *pool;
-    struct batch *filling; /* the reader's, or NULL */
-    struct batch *ahead;   /* the next one, or NULL */
+    struct batch *filling;    /* the reader's, or NULL */
+    struct batch *ahead;      /* the next one, or NULL */
+    struct quick_hash *quick; /* the reader's */
+    uint64_t chunks_again;    /* that the reader knew */
 
     pthread_mutex_t mutex; /* guards all below */
     pthread_cond_t idle;   /* a batch came back */
@@ -188,6 +191,25 @@ enum hf_code data_lane_cut(struct data_lane *lane, size_t n, bool seen, struct p
     return HF_OK;
 }
 
+bool data_lane_cut_again(struct data_lane *lane, const struct chunk_ref *old,
+                         struct packed *out)
+{
+    struct batch *b = lane->filling;
+    struct index_quick row;
+    struct index_hit hit;
+
+    if (lane->target.index == NULL || old->size < QUICK_SIZE_MIN ||
+        !quick_hash_of(lane->quick, b->bytes + b->used, old->size, &row.quick))
+        return false;
+    index_find_quick(lane->target.index, &row, 1, &hit);
+    if (!hit.found || hit.ref.size != old->size || !hf_id_equal(&row.chunk, &old->id))
+        return false;
+    *out = packed_known(&hit.ref);
+    b->used += old->size;
+    lane->chunks_again++;
+    return true;
+}
+
 /* No worker is at work: all benches are idle. */
 static enum hf_code note_seen(struct data_lane *lane, struct hf_err *err)
 {
@@ -217,6 +239,7 @@ struct batch_totals data_lane_totals(struct data_lane *lane)
     (void)pthread_mutex_lock(&lane->mutex);
     totals = lane->totals;
     (void)pthread_mutex_unlock(&lane->mutex);
+    totals.chunks_known += lane->chunks_again;
     return totals;
 }
 
@@ -240,7 +263,8 @@ struct data_lane *data_lane_new(const struct batch_target *target)
     (void)pthread_mutex_init(&lane->mutex, NULL);
     (void)pthread_cond_init(&lane->idle, NULL);
     lane->pool = hf_pool_new(workers, lane->batch_max);
-    if (lane->pool != NULL) return lane;
+    lane->quick = quick_hash_new(target->keys->quick);
+    if (lane->pool != NULL && lane->quick != NULL) return lane;
     data_lane_free(lane);
     return NULL;
 }
@@ -252,6 +276,7 @@ void data_lane_free(struct data_lane *lane)
     data_lane_drop_ahead(lane);
     if (lane->filling != NULL) give_batch(lane, lane->filling);
     open_blocks_done(&lane->open);
+    quick_hash_free(lane->quick);
     for (size_t i = 0; i < lane->batch_count; i++)
         batch_free(lane->batches[i]);
     for (size_t i = 0; i < lane->bench_count; i++)

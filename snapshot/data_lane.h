@@ -44,6 +44,10 @@ void data_lane_drop_ahead(struct data_lane *lane);
 HF_MUST_CHECK enum hf_code data_lane_cut(struct data_lane *lane, size_t n, bool seen,
                                          struct packed *out);
 
+/* The next bytes of the room, if they are still the chunk that they were: packer.h. */
+bool data_lane_cut_again(struct data_lane *lane, const struct chunk_ref *old,
+                         struct packed *out);
+
 /* Has all chunks packed and all blocks stored, the last ones in smaller sizes (tail.h). */
 enum hf_code data_lane_finish(struct data_lane *lane);
 

@@ -1,5 +1,7 @@
 #include "snapshot/file_read.h"
 
+#include "snapshot/old_chunks.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -38,6 +40,7 @@ struct reading {
     int fd;
     uint64_t expected; /* the file's size as it was seen; 0: unknown */
     uint64_t taken;    /* bytes read, and skipped in holes */
+    struct old_chunks old;
     bool *fatal;
 };
 
@@ -77,15 +80,33 @@ static bool cancelled(const struct reading *r)
     return r->reader->cancelled != NULL && r->reader->cancelled(r->reader->arg);
 }
 
+/* Cuts off what was a chunk here in the parent snapshot, if the bytes are still the same.
+ */
+static bool cut_as_before(struct reading *r, size_t have, bool end, struct packed *packed)
+{
+    bool last;
+    const struct chunk_ref *old = old_chunks_at(&r->old, r->taken - have, &last);
+
+    if (old == NULL || old->size > have) return false;
+    if (last && !(end && old->size == have)) return false; /* now it may go on */
+    return packer_cut_again(r->reader->packer, old, packed);
+}
+
 /* Cuts the *have bytes at p: all of them at the end, else while it is sure where. */
 static enum hf_code cut(struct reading *r, const uint8_t *p, size_t *have, bool end,
                         struct hf_err *err)
 {
     while (*have > 0 && (end || *have >= CHUNK_SIZE_MAX)) {
-        size_t n = chunker_cut(&r->reader->chunker, p, *have);
         struct packed packed;
-        enum hf_code rc = packer_cut(r->reader->packer, n, r->reader->seen, &packed, err);
+        size_t n;
+        enum hf_code rc = HF_OK;
 
+        if (cut_as_before(r, *have, end, &packed)) {
+            n = packed.ref.size;
+        } else {
+            n = chunker_cut(&r->reader->chunker, p, *have);
+            rc = packer_cut(r->reader->packer, n, r->reader->old != NULL, &packed, err);
+        }
         if (rc == HF_OK) rc = stream_writer_add(r->stream, n, &packed, err);
         if (rc != HF_OK) return fatal(r, rc);
         p += n;
@@ -276,7 +297,9 @@ enum hf_code file_reader_read(struct file_reader *reader, int fd, struct tree_en
         if (rc == HF_OK) rc = hole_map_encode(&reader->holes, &entry->holes, err);
     }
     if (entry->size >= READ_AHEAD_MIN) (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    if (reader->old != NULL) old_chunks_init(&r.old, reader->fetcher, reader->old);
     if (rc == HF_OK) rc = read_sparse(&r, err);
+    old_chunks_done(&r.old);
     entry->size = r.taken;
     return rc;
 }

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/pool.h"
 #include "snapshot/chunker.h"
+#include "snapshot/fetch.h"
 #include "snapshot/holes.h"
 #include "snapshot/packer.h"
 #include "snapshot/stream.h"
@@ -21,12 +22,13 @@ struct file_reader {
     struct hf_pool *ahead;          /* one thread, once there is a large file */
     uint64_t bytes_read;            /* of all files so far */
     uint8_t small[TREE_INLINE_MAX]; /* the content of the file read last, if it is small */
-    bool seen; /* the caller's to set: the next file has been read by an earlier run */
-    bool (*cancelled)(void *arg); /* asked now and then; may be NULL */
+    /* The caller's to set: */
+    struct fetcher *fetcher;       /* borrowed: reads the parent snapshot */
+    const struct stream_root *old; /* the next file's content there, or NULL */
+    bool (*cancelled)(void *arg);  /* asked now and then; may be NULL */
     void *arg;
 };
 
-/* cancelled and arg are the caller's to set. */
 void file_reader_init(struct file_reader *reader, struct packer *packer,
                       const uint8_t chunker_key[static 32]);
 /* A zeroed struct is allowed. */

@@ -77,6 +77,11 @@ enum hf_code packer_cut(struct packer *p, size_t n, bool seen, struct packed *ou
     return data_lane_cut(p->data, n, seen, out) == HF_OK ? HF_OK : result(p, err);
 }
 
+bool packer_cut_again(struct packer *p, const struct chunk_ref *old, struct packed *out)
+{
+    return data_lane_cut_again(p->data, old, out);
+}
+
 enum hf_code packer_add(struct packer *p, const uint8_t *bytes, size_t n,
                         struct packed *out, struct hf_err *err)
 {

@@ -63,6 +63,12 @@ void packer_drop_ahead(struct packer *packer);
 HF_MUST_CHECK enum hf_code packer_cut(struct packer *packer, size_t n, bool seen,
                                       struct packed *out, struct hf_err *err);
 
+/* Whether the next bytes of the room, of which there are at least old->size, are the chunk
+ * that the parent snapshot has at this place, by their quick hash and the index; then they
+ * are cut as that chunk, *out is complete, and no worker sees them. */
+bool packer_cut_again(struct packer *packer, const struct chunk_ref *old,
+                      struct packed *out);
+
 /* Both for bytes that are somewhere else. */
 HF_MUST_CHECK enum hf_code packer_add(struct packer *packer, const uint8_t *bytes, size_t n,
                                       struct packed *out, struct hf_err *err);

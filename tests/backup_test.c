@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "blockstore/memory_store.h"
 #include "snapshot/backup.h"
+#include "snapshot/lookup.h"
 #include "snapshot/restore.h"
 
 #include <fcntl.h>
@@ -205,6 +206,7 @@ static void what_is_unchanged_is_not_read_and_not_stored(void **state)
     assert_true(second.counts.files_unchanged == second.counts.totals.files);
     assert_true(second.stored.blocks == 1); /* snapshot and catalog, and the way to them */
     assert_true(second.stored.bytes_stored == BLOCK_SIZE_MIN);
+    assert_true(first.snapshot.root.size > 0);
     assert_true(stream_root_same(&first.snapshot.root, &second.snapshot.root));
     backup_result_done(&first);
     backup_result_done(&second);
@@ -361,6 +363,98 @@ static void a_large_file_that_changes_every_day_comes_back(void **state)
         backup_result_done(&result);
         expect_restored(f, "latest", f->source);
     }
+}
+
+static void write_bytes(const char *path, const uint8_t *bytes, size_t n)
+{
+    FILE *file = fopen(path, "wbe");
+
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, n, file), n);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* The ids of a file's chunks, as one text. */
+static char *cuts_of(struct fixture *f, const struct stream_root *root, const char *path)
+{
+    struct fetcher *fetcher = fetcher_new(f->store, 8);
+    struct stream_cursor *cursor;
+    struct lookup lookup;
+    struct chunk_ref ref;
+    struct hf_err err;
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    if (lookup_path(fetcher, root, path, &lookup, &err) != HF_OK) fail_msg("%s", err.msg);
+    cursor = stream_cursor_new(fetcher, FRAME_DATA, &lookup.entry->stream);
+    for (;;) {
+        char hex[HF_ID_HEX_SIZE];
+        uint64_t offset;
+
+        assert_int_equal(stream_cursor_next_ref(cursor, &ref, &offset, &err), HF_OK);
+        if (ref.size == 0) break;
+        (void)fprintf(out, "%s\n", hf_id_hex(&ref.id, hex));
+    }
+    (void)fclose(out);
+    stream_cursor_free(cursor);
+    lookup_done(&lookup);
+    fetcher_free(fetcher);
+    return text;
+}
+
+/* Overwrites, appends, cuts off, or moves all that follows. */
+static void edit(uint8_t *bytes, size_t *n, uint64_t *seed)
+{
+    size_t at = (size_t)(test_random(seed) % *n);
+    size_t more = 1 + (size_t)(test_random(seed) % 200000);
+
+    switch (test_random(seed) % 4) {
+    case 0: test_random_bytes(seed, bytes + at, *n - at < more ? *n - at : more); break;
+    case 1:
+        test_random_bytes(seed, bytes + *n, more);
+        *n += more;
+        break;
+    case 2: *n -= more; break;
+    default: memmove(bytes + at + more, bytes + at, *n - at); *n += more;
+    }
+}
+
+/* A file that is cut as the parent snapshot says is cut as one that nobody has seen. */
+static void cuts_do_not_depend_on_what_is_known(void **state)
+{
+    enum { MOST = 24000000 };
+    struct fixture *f = *state;
+    uint8_t *bytes = malloc(MOST);
+    size_t n = 19000000;
+    uint64_t seed = 61;
+    char image[700];
+    char copy[700];
+
+    assert_non_null(bytes);
+    test_random_bytes(&seed, bytes, n);
+    (void)snprintf(image, sizeof image, "%s/image", f->source);
+    for (int day = 0; day < 14; day++) {
+        struct backup_result result;
+        char *known;
+        char *unseen;
+
+        (void)snprintf(copy, sizeof copy, "%s/copy%d", f->source, day);
+        write_bytes(image, bytes, n);
+        write_bytes(copy, bytes, n);
+        backup_ok(f, &result);
+        known = cuts_of(f, &result.snapshot.root, image);
+        unseen = cuts_of(f, &result.snapshot.root, copy);
+        assert_string_equal(known, unseen);
+        free(known);
+        free(unseen);
+        backup_result_done(&result);
+        assert_int_equal(unlink(copy), 0);
+        edit(bytes, &n, &seed);
+        edit(bytes, &n, &seed);
+        assert_in_range(n, 17000000, MOST - 400000);
+    }
+    free(bytes);
 }
 
 /* So many chunks of zeros wait for their block that the first data behind the hole is one
@@ -789,6 +883,8 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_large_file_that_changes_every_day_comes_back,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(cuts_do_not_depend_on_what_is_known, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(what_does_not_shrink_fills_its_blocks, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(old_frames_that_are_mostly_dead_are_left, setup,
