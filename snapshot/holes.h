@@ -16,7 +16,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HOLES_MAX 4096u /* of more, the smaller ones are forgotten: they become zeros */
+/* Of more, the smaller ones are forgotten; a map of so many says that there were more, and
+ * pages of zeros stand for them (restore_write.h). */
+#define HOLES_MAX 4096u
 
 struct hole {
     uint64_t offset, size;

@@ -134,6 +134,43 @@ static enum hf_code write_at(int fd, const uint8_t *p, size_t n, uint64_t offset
     return HF_OK;
 }
 
+#define PAGE 4096u
+
+/* Bytes from `offset` on to the next page. */
+static size_t to_page(uint64_t offset, size_t n)
+{
+    size_t to = PAGE - (size_t)(offset % PAGE);
+
+    return to < n ? to : n;
+}
+
+static bool is_zero_page(const uint8_t *p, size_t n, uint64_t offset)
+{
+    return offset % PAGE == 0 && n >= PAGE && all_zeros(p, PAGE);
+}
+
+/* Of a map as full as it may be the smaller holes are missing: pages of zeros stand for
+ * them. */
+static enum hf_code write_around_zeros(int fd, const uint8_t *p, size_t n, uint64_t offset,
+                                       struct hf_err *err)
+{
+    enum hf_code rc = HF_OK;
+
+    while (rc == HF_OK && n > 0) {
+        size_t data = 0;
+
+        while (data < n && !is_zero_page(p + data, n - data, offset + data))
+            data += to_page(offset + data, n - data);
+        rc = write_at(fd, p, data, offset, err);
+        while (n - data >= PAGE && is_zero_page(p + data, n - data, offset + data))
+            data += PAGE;
+        p += data;
+        offset += data;
+        n -= data;
+    }
+    return rc;
+}
+
 enum hf_code restore_output_punch(const struct restore_output *output, uint64_t offset,
                                   uint64_t size, struct hf_err *err)
 {
@@ -169,6 +206,8 @@ enum hf_code restore_output_write(const struct restore_output *output, const uin
 
         if (inside && all_zeros(bytes, piece))
             rc = restore_output_punch(output, offset, piece, err);
+        else if (output->fresh && output->holes->count == HOLES_MAX)
+            rc = write_around_zeros(output->fd, bytes, piece, offset, err);
         else
             rc = write_at(output->fd, bytes, piece, offset, err);
         if (inside) at++;

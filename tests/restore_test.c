@@ -488,6 +488,41 @@ static void holes_come_back_and_a_map_that_lies_costs_nothing(void **state)
     free(sparse);
 }
 
+/* A map has no room for more: pages of zeros stand for the holes that it lacks. */
+static void more_holes_than_a_map_holds_come_back(void **state)
+{
+    enum { PAGE = 4096, HOLES = HOLES_MAX + 1000, SIZE = (2 * HOLES_MAX + HOLES) * PAGE };
+    struct fixture *f = *state;
+    uint8_t *map = malloc(10 * HOLES_MAX);
+    uint8_t *sparse = calloc(1, SIZE);
+    struct hf_writer w = hf_writer_init(map, 10 * HOLES_MAX);
+    struct tree_item item;
+    size_t data = 0;
+
+    assert_true(map != NULL && sparse != NULL);
+    hf_put_array(&w, 2 * HOLES_MAX);
+    for (size_t i = 0, at = 0; i < HOLES; i++) { /* a page, two of nothing; later one */
+        if (i < HOLES_MAX) {
+            hf_put_uint(&w, PAGE);
+            hf_put_uint(&w, 2 * PAGE);
+        }
+        memcpy(sparse + at, f->big + i, PAGE);
+        data += PAGE;
+        at += (size_t)(i < HOLES_MAX ? 3 : 2) * PAGE;
+        if (at >= SIZE) break;
+    }
+    item = tree_build_file(&f->b, "sparse", sparse, SIZE);
+    item.entry.holes = (struct span){map, hf_writer_size(&w)};
+    f->options.root = tree_build_root(&f->b, &item, 1);
+    run_ok(f);
+    expect_bytes(f, "sparse", sparse, SIZE);
+    assert_true((size_t)stat_of(f, "sparse").st_blocks * 512 <= data + 1000000);
+    run_ok(f);
+    assert_int_equal(f->counts.unchanged, 1);
+    free(sparse);
+    free(map);
+}
+
 /* ---- what is there already ---- */
 
 static void what_differs_is_put_right_in_place(void **state)
@@ -1006,6 +1041,7 @@ int main(void)
         WITH_FIXTURE(a_group_whose_first_is_damaged_costs_no_more_than_its_content),
         WITH_FIXTURE(what_cannot_be_linked_is_a_file_of_its_own),
         WITH_FIXTURE(holes_come_back_and_a_map_that_lies_costs_nothing),
+        WITH_FIXTURE(more_holes_than_a_map_holds_come_back),
         WITH_FIXTURE(what_differs_is_put_right_in_place),
         WITH_FIXTURE(what_is_there_is_treated_as_overwrite_says),
         WITH_FIXTURE(reading_back_finds_what_was_wrongly_taken_as_right),
