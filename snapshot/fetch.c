@@ -11,6 +11,12 @@
 #define WORKSPACES_MAX 16u
 #define SPARES_MAX     16u
 
+/* A part of an opened frame, and what it hashes to. */
+struct part {
+    uint32_t offset, size;
+    struct hf_id id;
+};
+
 /* Fresh memory of this size would cost a page fault for every 4 KiB, so frames and
  * workspaces are used again. */
 struct fetched_frame {
@@ -21,6 +27,8 @@ struct fetched_frame {
     enum frame_role role;
     uint64_t used; /* by the fetcher's clock, under its mutex */
     size_t size;
+    struct part parts[FRAME_CHUNKS_MAX]; /* hashed when it was opened; ascending */
+    size_t part_count;
     uint8_t plain[FRAME_PLAIN_MAX];
 };
 
@@ -67,7 +75,7 @@ static struct fetched_frame *take_frame(struct fetcher *f)
     if (frame == NULL) frame = malloc(sizeof *frame);
     if (frame == NULL) return NULL;
     frame->fetcher = f;
-    frame->size = 0;
+    frame->size = frame->part_count = 0;
     atomic_init(&frame->references, 1);
     return frame;
 }
@@ -177,9 +185,75 @@ static void keep(struct fetcher *f, struct fetched_frame *frame)
     frame_unref(dropped);
 }
 
+/* ---- verifying ---- */
+
+static int compare_part(const struct part *part, const struct chunk_ref *ref)
+{
+    if (part->offset != ref->offset) return part->offset < ref->offset ? -1 : 1;
+    return part->size < ref->size ? -1 : part->size > ref->size ? 1 : 0;
+}
+
+static bool in_frame(const struct fetched_frame *frame, const struct chunk_ref *ref)
+{
+    return ref->frame.offset == frame->offset &&
+           hf_id_equal(&ref->frame.block, &frame->block) &&
+           (size_t)ref->offset + ref->size <= frame->size;
+}
+
+/* Most come in their order. */
+static void note_part(struct fetched_frame *frame, const struct chunk_ref *ref)
+{
+    size_t i = frame->part_count;
+
+    if (i == FRAME_CHUNKS_MAX || !in_frame(frame, ref)) return;
+    while (i > 0 && compare_part(&frame->parts[i - 1], ref) > 0)
+        i--;
+    if (i > 0 && compare_part(&frame->parts[i - 1], ref) == 0) return;
+    memmove(&frame->parts[i + 1], &frame->parts[i],
+            (frame->part_count - i) * sizeof frame->parts[0]);
+    frame->parts[i].offset = ref->offset;
+    frame->parts[i].size = ref->size;
+    frame->part_count++;
+}
+
+static void hash_parts(struct fetched_frame *frame)
+{
+    struct hf_tree_input inputs[FRAME_CHUNKS_MAX];
+
+    for (size_t i = 0; i < frame->part_count; i++)
+        inputs[i] = (struct hf_tree_input){.bytes = frame->plain + frame->parts[i].offset,
+                                           .size = frame->parts[i].size,
+                                           .root = &frame->parts[i].id};
+    hf_tree_hash_many(inputs, frame->part_count);
+}
+
+/* True when the chunk's bytes hash to its id. */
+static bool is_right(const struct fetched_frame *frame, const struct chunk_ref *ref)
+{
+    size_t low = 0;
+    size_t high = frame->part_count;
+    struct hf_id id;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = compare_part(&frame->parts[middle], ref);
+
+        if (order == 0) return hf_id_equal(&frame->parts[middle].id, &ref->id);
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    hf_tree_hash(frame->plain + ref->offset, ref->size, &id);
+    return hf_id_equal(&id, &ref->id);
+}
+
+/* ---- reading ---- */
+
 static enum hf_code open_frame(struct fetcher *f, enum frame_role role,
-                               const struct chunk_ref *ref, struct fetched_frame **out,
-                               struct hf_err *err)
+                               const struct chunk_ref *ref,
+                               const struct fetch_company *company,
+                               struct fetched_frame **out, struct hf_err *err)
 {
     struct workspace *w = take_workspace(f);
     struct fetched_frame *frame = take_frame(f);
@@ -201,29 +275,30 @@ static enum hf_code open_frame(struct fetcher *f, enum frame_role role,
     frame->block = ref->frame.block;
     frame->offset = ref->frame.offset;
     frame->role = role;
+    note_part(frame, ref);
+    for (size_t i = 0; i < company->count; i++)
+        note_part(frame, company->refs[i]);
+    hash_parts(frame);
     keep(f, frame);
     *out = frame;
     return HF_OK;
 }
 
-enum hf_code fetch_chunk(struct fetcher *fetcher, enum frame_role role,
-                         const struct chunk_ref *ref, struct fetched *fetched,
-                         struct hf_err *err)
+enum hf_code fetch_chunk_among(struct fetcher *fetcher, enum frame_role role,
+                               const struct chunk_ref *ref,
+                               const struct fetch_company *company, struct fetched *fetched,
+                               struct hf_err *err)
 {
     char hex[HF_ID_HEX_SIZE];
     struct fetched_frame *frame = find(fetcher, role, ref);
-    struct hf_id id;
     enum hf_code rc = HF_OK;
 
     memset(fetched, 0, sizeof *fetched);
-    if (frame == NULL) rc = open_frame(fetcher, role, ref, &frame, err);
-    if (rc == HF_OK && (frame == NULL || (size_t)ref->offset + ref->size > frame->size)) {
+    if (frame == NULL) rc = open_frame(fetcher, role, ref, company, &frame, err);
+    if (rc == HF_OK && (frame == NULL || (size_t)ref->offset + ref->size > frame->size))
         rc = hf_fail(err, HF_CORRUPT, "chunk: beyond the end of its frame");
-    } else if (rc == HF_OK) {
-        hf_tree_hash(frame->plain + ref->offset, ref->size, &id);
-        if (!hf_id_equal(&id, &ref->id))
-            rc = hf_fail(err, HF_CORRUPT, "chunk: its bytes do not hash to its id");
-    }
+    else if (rc == HF_OK && !is_right(frame, ref))
+        rc = hf_fail(err, HF_CORRUPT, "chunk: its bytes do not hash to its id");
     if (rc != HF_OK) {
         frame_unref(frame);
         return hf_prefix(err, "block %.16s", hf_id_hex(&ref->frame.block, hex));
@@ -232,6 +307,15 @@ enum hf_code fetch_chunk(struct fetcher *fetcher, enum frame_role role,
     fetched->size = ref->size;
     fetched->frame = frame;
     return HF_OK;
+}
+
+enum hf_code fetch_chunk(struct fetcher *fetcher, enum frame_role role,
+                         const struct chunk_ref *ref, struct fetched *fetched,
+                         struct hf_err *err)
+{
+    const struct fetch_company none = {NULL, 0};
+
+    return fetch_chunk_among(fetcher, role, ref, &none, fetched, err);
 }
 
 void fetched_done(struct fetched *fetched)

@@ -35,6 +35,16 @@ struct fetched {
 HF_MUST_CHECK enum hf_code fetch_chunk(struct fetcher *fetcher, enum frame_role role,
                                        const struct chunk_ref *ref, struct fetched *fetched,
                                        struct hf_err *err);
+/* The same by one who will ask for all of these, in any order: whenever a frame is opened,
+ * those that are in it are verified together, which is quicker than one by one. */
+struct fetch_company {
+    const struct chunk_ref *const *refs;
+    size_t count;
+};
+HF_MUST_CHECK enum hf_code fetch_chunk_among(struct fetcher *fetcher, enum frame_role role,
+                                             const struct chunk_ref *ref,
+                                             const struct fetch_company *company,
+                                             struct fetched *fetched, struct hf_err *err);
 /* Releases it; a zeroed struct is allowed. */
 void fetched_done(struct fetched *fetched);
 

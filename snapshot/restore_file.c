@@ -123,6 +123,7 @@ static enum hf_code put_chunk(struct restore_worker *worker, struct restore_file
                               const struct restore_chunk *chunk, bool *reading,
                               struct hf_err *err)
 {
+    const struct fetch_company company = {worker->at_hand, worker->at_hand_count};
     struct restore_output output;
     struct fetched fetched;
     enum hf_code rc;
@@ -138,7 +139,8 @@ static enum hf_code put_chunk(struct restore_worker *worker, struct restore_file
     }
     if (f->fresh && restore_chunk_in_hole(&worker->buffer, &f->holes, chunk)) return HF_OK;
     if (f->job->pass == RESTORE_WRITE) { /* before anything that is there is changed */
-        rc = fetch_chunk(f->job->options->fetcher, FRAME_DATA, &chunk->ref, &fetched, err);
+        rc = fetch_chunk_among(f->job->options->fetcher, FRAME_DATA, &chunk->ref, &company,
+                               &fetched, err);
         *reading = rc != HF_OK;
         if (rc != HF_OK) return rc;
     }

@@ -11,6 +11,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#define RESTORE_AT_HAND_MAX 1024u
+
 enum restore_pass { RESTORE_WRITE, RESTORE_LOOK, RESTORE_VERIFY };
 
 struct restore_links;
@@ -33,6 +35,8 @@ struct restore_worker {
     struct restore_job *job;
     struct restore_meta meta;
     struct restore_buffer buffer;
+    const struct chunk_ref *at_hand[RESTORE_AT_HAND_MAX]; /* chunks of its batch */
+    size_t at_hand_count;
 };
 void restore_worker_done(struct restore_worker *worker);
 

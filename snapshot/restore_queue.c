@@ -119,6 +119,12 @@ static void run_task(struct restore_worker *worker, struct task *task)
     restore_file_end(worker, task->file);
 }
 
+static void take_in_hand(struct restore_worker *worker, const struct task *task)
+{
+    for (size_t i = 0; i < task->count && worker->at_hand_count < RESTORE_AT_HAND_MAX; i++)
+        worker->at_hand[worker->at_hand_count++] = &task->chunks[i].ref;
+}
+
 static void run_batch(void *arg)
 {
     struct batch *batch = arg;
@@ -129,8 +135,12 @@ static void run_batch(void *arg)
     (void)pthread_mutex_lock(&q->mutex);
     worker = q->idle[--q->idle_count]; /* there are as many as threads */
     (void)pthread_mutex_unlock(&q->mutex);
-    for (size_t i = 0; i < batch->count; i++) {
+    for (size_t i = 0; i < batch->count; i++)
+        take_in_hand(worker, batch->tasks[i]);
+    for (size_t i = 0; i < batch->count; i++)
         run_task(worker, batch->tasks[i]);
+    worker->at_hand_count = 0;
+    for (size_t i = 0; i < batch->count; i++) {
         memory += batch->tasks[i]->memory;
         free(batch->tasks[i]);
     }

@@ -279,9 +279,56 @@ static void a_night_of_trees_stores_little_more_than_them(void **state)
     assert_in_range(packer_totals(f->packer).bytes_stored, total, total * 105 / 100);
 }
 
+/* Chunks that are asked for together: those of one frame are hashed in one go, and each is
+ * as right or wrong as alone. */
+static void a_chunk_is_verified_for_itself_in_any_company(void **state)
+{
+    enum { CHUNKS = 2500, WRONG = 3 };
+    struct fixture *f = *state;
+    const struct stream_root root = write_stream(f, CHUNKS);
+    struct stream_cursor *cursor = stream_cursor_new(f->fetcher, FRAME_DATA, &root);
+    static struct chunk_ref refs[CHUNKS + WRONG];
+    static const struct chunk_ref *at_hand[2 * CHUNKS + WRONG];
+    struct fetch_company company = {at_hand, 2 * CHUNKS + WRONG};
+    struct fetcher *fetcher = fetcher_new(f->store, 2);
+    uint64_t seed = 17;
+    struct hf_err err;
+
+    for (size_t i = 0; i < CHUNKS; i++) {
+        uint64_t offset;
+
+        assert_int_equal(stream_cursor_next_ref(cursor, &refs[i], &offset, &err), HF_OK);
+    }
+    refs[CHUNKS] = refs[7];
+    refs[CHUNKS].id.b[0] ^= 1;
+    refs[CHUNKS + 1] = refs[8];
+    refs[CHUNKS + 1].size++; /* its neighbour's first byte, too */
+    refs[CHUNKS + 2] = refs[9];
+    refs[CHUNKS + 2].offset = FRAME_PLAIN_MAX; /* beyond the end of any frame */
+    for (size_t i = 0; i < company.count; i++)
+        at_hand[i] = &refs[test_random(&seed) % (CHUNKS + WRONG)];
+    for (size_t i = 0; i < CHUNKS + WRONG; i++) {
+        struct fetched fetched;
+        uint8_t want[CHUNK];
+        enum hf_code rc =
+            fetch_chunk_among(fetcher, FRAME_DATA, &refs[i], &company, &fetched, &err);
+
+        assert_int_equal(rc, i < CHUNKS ? HF_OK : HF_CORRUPT);
+        if (rc != HF_OK) continue;
+        fill(want, i);
+        assert_int_equal(fetched.size, CHUNK);
+        assert_memory_equal(fetched.bytes, want, CHUNK);
+        fetched_done(&fetched);
+    }
+    fetcher_free(fetcher);
+    stream_cursor_free(cursor);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_chunk_is_verified_for_itself_in_any_company,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(streams_of_every_depth_come_back, setup, teardown),
         cmocka_unit_test_setup_teardown(a_chunk_that_is_not_its_id_is_refused, setup,
                                         teardown),
