@@ -30,6 +30,7 @@ struct restore_file *restore_file_new(struct restore_job *job, struct restore_di
     f->fd = f->write_fd = f->dir_fd = -1;
     atomic_init(&f->parts, 1);
     (void)pthread_mutex_init(&f->mutex, NULL);
+    restore_turn_init(&f->turn);
     (void)atomic_fetch_add(&dir->pending, 1);
     return f;
 }
@@ -62,6 +63,7 @@ static void release(struct restore_worker *worker, struct restore_file *f)
     (void)restore_file_close(f);
     if (f->has_dir) restore_dir_give(f->job->dirs, dir);
     hole_map_done(&f->holes);
+    restore_turn_done(&f->turn);
     (void)pthread_mutex_destroy(&f->mutex);
     free(f->entry);
     free(f);
@@ -119,10 +121,25 @@ static enum hf_code put_inline(struct restore_worker *worker, struct restore_fil
     return restore_output_write(&output, content.bytes, content.size, 0, err);
 }
 
+static void hold(void *arg)
+{
+    restore_file_hold(arg);
+}
+
+/* Whoever writes has a part of the file, so this is not the last one. */
+static void unhold(void *arg, const struct hf_err *err)
+{
+    struct restore_file *f = arg;
+
+    if (err != NULL) restore_file_fail(f, err, false);
+    (void)atomic_fetch_sub(&f->parts, 1);
+}
+
 static enum hf_code put_chunk(struct restore_worker *worker, struct restore_file *f,
                               const struct restore_chunk *chunk, bool *reading,
                               struct hf_err *err)
 {
+    const struct restore_turn_calls calls = {hold, unhold, f};
     const struct fetch_company company = {worker->at_hand, worker->at_hand_count};
     struct restore_output output;
     struct fetched fetched;
@@ -147,7 +164,7 @@ static enum hf_code put_chunk(struct restore_worker *worker, struct restore_file
     if (begin_change(f, chunk->offset, chunk->ref.size, &rc, err)) {
         output = output_of(f);
         note_holes(f, fetched.bytes, fetched.size, chunk->offset);
-        rc = restore_output_write(&output, fetched.bytes, fetched.size, chunk->offset, err);
+        rc = restore_turn_write(&f->turn, &output, &fetched, chunk->offset, &calls, err);
     }
     fetched_done(&fetched);
     return rc;

@@ -8,6 +8,7 @@
 #define HOLDFAST_SNAPSHOT_RESTORE_FILE_H
 
 #include "snapshot/restore_job.h"
+#include "snapshot/restore_turn.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -37,6 +38,8 @@ struct restore_file {
     atomic_bool again;           /* cannot be changed in place: write a new one */
     atomic_bool holes_lie;       /* something stands where the map says that nothing does */
     atomic_uint_fast64_t written;
+
+    struct restore_turn turn;
 
     pthread_mutex_t mutex; /* guards all below while there are several parts */
     enum restore_file_state state;
