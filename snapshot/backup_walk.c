@@ -204,13 +204,13 @@ static bool is_sparse(const struct walker *w, const struct stream_root *root)
            index_frame_sparse(w->in.index, &root->chunk.frame);
 }
 
-/* What stat does not tell.  An entry without its attributes is tried again by the next
- * run. */
-static void read_xattrs(struct walker *w, struct visit *v)
+/* What stat does not tell, of the open file, or by name where fd is -1.  An entry without
+ * its attributes is tried again by the next run. */
+static void read_xattrs(struct walker *w, struct visit *v, int fd)
 {
+    const struct xattr_file file = {fd, v->level->fd, v->name};
     struct hf_err err;
-    enum hf_code rc =
-        xattrs_read(&w->xattrs, v->level->fd, v->name, &v->entry.xattrs, &err);
+    enum hf_code rc = xattrs_read(&w->xattrs, file, &v->entry.xattrs, &err);
 
     if (rc == HF_OK || rc == HF_NOT_FOUND) return;
     v->entry.changed = true;
@@ -261,47 +261,59 @@ static void count_file(struct walker *w, const struct visit *v)
     note(w, change_of(v));
 }
 
-/* Reads the content once into the writer, or into the entry if it is small. */
+/* Opens it and reads the content once into the writer, or into the entry if it is small.
+ * *fd is the caller's to close. */
 static enum hf_code read_once(struct walker *w, struct visit *v,
-                              struct stream_writer *writer, bool *fatal, struct hf_err *err)
+                              struct stream_writer *writer, int *fd, bool *fatal,
+                              struct hf_err *err)
 {
-    int fd;
     enum hf_code rc;
 
     stream_writer_done(writer);
     stream_writer_init(writer, w->in.packer);
-    rc = walk_open_file(v->level->fd, v->name, &fd, err);
+    rc = walk_open_file(v->level->fd, v->name, fd, err);
     if (rc != HF_OK) return rc;
-    walk_read_flags(fd, &v->entry);
+    walk_read_flags(*fd, &v->entry);
     w->in.reader->old = v->old != NULL && v->old->type == TREE_FILE && v->old->has_stream
                             ? &v->old->stream
                             : NULL;
-    rc = file_reader_read(w->in.reader, fd, &v->entry, writer, fatal, err);
-    (void)close(fd);
-    return rc;
+    return file_reader_read(w->in.reader, *fd, &v->entry, writer, fatal, err);
 }
 
-/* Reads the content, once more if it changed meanwhile. */
+/* Whether the file that was read has changed meanwhile: then *after is what it is now. That
+ * it is gone does not matter, what was read is kept. */
+static bool has_changed(struct walker *w, struct visit *v, struct tree_entry *after)
+{
+    struct hf_err gone;
+
+    return look(w, v, after, &gone) == HF_OK &&
+           (after->mtime_ns != v->entry.mtime_ns || after->ctime_ns != v->entry.ctime_ns ||
+            after->size != v->entry.size);
+}
+
+/* Reads the content, once more if it changed meanwhile, and then the attributes. */
 static enum hf_code read_file(struct walker *w, struct visit *v,
                               struct stream_writer *writer, bool *fatal, struct hf_err *err)
 {
-    for (int attempt = 0;; attempt++) {
-        struct tree_entry after;
-        struct hf_err gone;
-        enum hf_code rc = read_once(w, v, writer, fatal, err);
+    struct tree_entry after;
+    int fd = -1;
+    enum hf_code rc = read_once(w, v, writer, &fd, fatal, err);
+    bool changed = rc == HF_OK && has_changed(w, v, &after);
 
-        if (rc != HF_OK) return rc;
-        if (look(w, v, &after, &gone) != HF_OK) return HF_OK; /* what was read is kept */
-        if (after.mtime_ns == v->entry.mtime_ns && after.ctime_ns == v->entry.ctime_ns &&
-            after.size == v->entry.size)
-            return HF_OK;
-        if (attempt == 1 || after.type != TREE_FILE) {
-            v->entry.changed = true; /* twice: say so and keep what was read */
-            hf_log(HF_LOG_WARN, "backup", "%s: changed while it was read", w->path);
-            return HF_OK;
-        }
+    if (changed && after.type == TREE_FILE) {
+        (void)close(fd);
+        fd = -1;
         v->entry = after;
+        rc = read_once(w, v, writer, &fd, fatal, err);
+        changed = rc == HF_OK && has_changed(w, v, &after);
     }
+    if (changed) { /* say so and keep what was read */
+        v->entry.changed = true;
+        hf_log(HF_LOG_WARN, "backup", "%s: changed while it was read", w->path);
+    }
+    if (rc == HF_OK) read_xattrs(w, v, fd);
+    if (fd >= 0) (void)close(fd);
+    return rc;
 }
 
 static enum hf_code add_file(struct walker *w, struct visit *v, struct hf_err *err)
@@ -317,7 +329,6 @@ static enum hf_code add_file(struct walker *w, struct visit *v, struct hf_err *e
         stream_writer_done(&writer);
         return fatal ? rc : give_up(w, v, err);
     }
-    read_xattrs(w, v);
     rc = build_dir_add(v->level->dir, &v->entry, false, &item, err);
     if (rc != HF_OK || v->entry.content.bytes != NULL)
         stream_writer_done(&writer);
@@ -393,7 +404,7 @@ static enum hf_code visit_other(struct walker *w, struct visit *v, struct hf_err
         if (v->same)
             adopt(&v->entry, v->old);
         else
-            read_xattrs(w, v);
+            read_xattrs(w, v, -1);
         rc = build_dir_add(v->level->dir, &v->entry, v->same, &item, err);
     }
     w->in.result->counts.totals.others++;
@@ -561,7 +572,7 @@ static void finish_dir(struct walker *w, struct visit *v, int fd, bool failed)
     else if (failed)
         v->entry.changed = true; /* the next run looks again */
     else if (w->in.build != NULL)
-        read_xattrs(w, v);
+        read_xattrs(w, v, fd);
     if (!v->same && fd >= 0) walk_read_flags(fd, &v->entry);
     w->in.result->counts.totals.dirs++;
     note(w, change_of(v));

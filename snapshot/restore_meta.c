@@ -90,12 +90,13 @@ static bool has_xattrs(const struct setting *s)
 
 static void set_xattrs(struct setting *s)
 {
+    const struct xattr_file file = {s->fd, s->dir_fd, s->name};
     const struct span want = s->e->xattrs;
     struct span have;
     struct hf_err err;
 
     if (has_xattrs(s)) {
-        if (xattrs_read(&s->meta->xattrs, s->dir_fd, s->name, &have, &err) == HF_OK &&
+        if (xattrs_read(&s->meta->xattrs, file, &have, &err) == HF_OK &&
             have.size == want.size &&
             (want.size == 0 || memcmp(have.bytes, want.bytes, want.size) == 0))
             return;
@@ -106,7 +107,7 @@ static void set_xattrs(struct setting *s)
     if (!s->meta->root && s->fd >= 0 && (s->st.st_mode & 0200) == 0 &&
         fchmod(s->fd, s->mode | 0200) != 0)
         failed(s, errno, "make it writable");
-    if (xattrs_restore(s->dir_fd, s->name, want, &err) != HF_OK && s->rc == HF_OK) {
+    if (xattrs_restore(file, want, &err) != HF_OK && s->rc == HF_OK) {
         *s->err = err;
         s->rc = err.code;
     }

@@ -17,16 +17,39 @@
 #define BUFFER_SIZE (VALUE_AT + XATTR_VALUE_BYTES_MAX)
 
 /* The calls take no directory handle; a path through /proc stands for one. */
-struct proc_path {
-    char text[32 + TREE_NAME_MAX + 1];
+struct target {
+    int fd; /* -1: by path */
+    char path[32 + TREE_NAME_MAX + 1];
 };
 
-static struct proc_path path_of(int dir_fd, const char *name)
+static void aim(struct target *t, struct xattr_file file)
 {
-    struct proc_path path;
+    t->fd = file.fd;
+    if (file.fd < 0)
+        (void)snprintf(t->path, sizeof t->path, "/proc/self/fd/%d/%s", file.dir_fd,
+                       file.name);
+}
 
-    (void)snprintf(path.text, sizeof path.text, "/proc/self/fd/%d/%s", dir_fd, name);
-    return path;
+static ssize_t list(const struct target *t, char *names, size_t size)
+{
+    return t->fd >= 0 ? flistxattr(t->fd, names, size) : llistxattr(t->path, names, size);
+}
+
+static ssize_t get(const struct target *t, const char *name, void *value, size_t size)
+{
+    return t->fd >= 0 ? fgetxattr(t->fd, name, value, size)
+                      : lgetxattr(t->path, name, value, size);
+}
+
+static int set(const struct target *t, const char *name, struct span value)
+{
+    return t->fd >= 0 ? fsetxattr(t->fd, name, value.bytes, value.size, 0)
+                      : lsetxattr(t->path, name, value.bytes, value.size, 0);
+}
+
+static void remove_one(const struct target *t, const char *name)
+{
+    (void)(t->fd >= 0 ? fremovexattr(t->fd, name) : lremovexattr(t->path, name));
 }
 
 void xattr_buffer_done(struct xattr_buffer *buffer)
@@ -60,20 +83,20 @@ static const char **sort_names(const char *list, size_t size, size_t *count)
 }
 
 /* Lists the names into the buffer: their size, 0 also where there is no such thing. */
-static enum hf_code list_names(struct xattr_buffer *buffer, const char *path, size_t *size,
-                               struct hf_err *err)
+static enum hf_code list_names(struct xattr_buffer *buffer, const struct target *target,
+                               size_t *size, struct hf_err *err)
 {
-    ssize_t n = llistxattr(path, (char *)buffer->bytes + LIST_AT, XATTR_LIST_MAX);
+    ssize_t n = list(target, (char *)buffer->bytes + LIST_AT, XATTR_LIST_MAX);
 
     *size = n > 0 ? (size_t)n : 0;
     if (n >= 0 || errno == ENOTSUP || errno == ENOSYS) return HF_OK;
     return hf_fail_errno(err, errno, "list the extended attributes");
 }
 
-enum hf_code xattrs_read(struct xattr_buffer *buffer, int dir_fd, const char *name,
+enum hf_code xattrs_read(struct xattr_buffer *buffer, struct xattr_file file,
                          struct span *xattrs, struct hf_err *err)
 {
-    struct proc_path path = path_of(dir_fd, name);
+    struct target target;
     const char **names;
     struct hf_writer w;
     size_t size;
@@ -86,7 +109,8 @@ enum hf_code xattrs_read(struct xattr_buffer *buffer, int dir_fd, const char *na
     if (buffer->bytes == NULL) buffer->bytes = malloc(BUFFER_SIZE);
     if (buffer->bytes == NULL)
         return hf_fail(err, HF_NO_MEMORY, "extended attributes: out of memory");
-    rc = list_names(buffer, path.text, &size, err);
+    aim(&target, file);
+    rc = list_names(buffer, &target, &size, err);
     if (rc != HF_OK || size == 0) return rc;
     names = sort_names((const char *)buffer->bytes + LIST_AT, size, &count);
     if (names == NULL)
@@ -96,7 +120,7 @@ enum hf_code xattrs_read(struct xattr_buffer *buffer, int dir_fd, const char *na
     w = hf_writer_init(pairs, XATTRS_ENCODED_MAX - HF_CBOR_HEAD_MAX);
     for (size_t i = 0; rc == HF_OK && i < count; i++) {
         uint8_t *value = buffer->bytes + VALUE_AT;
-        ssize_t n = lgetxattr(path.text, names[i], value, XATTR_VALUE_BYTES_MAX);
+        ssize_t n = get(&target, names[i], value, XATTR_VALUE_BYTES_MAX);
 
         if (n < 0 && errno == ENODATA) continue;
         if (n < 0) {
@@ -178,31 +202,32 @@ static bool wanted(struct span xattrs, const char *name)
 }
 
 /* What the file has and should not: seldom anything, for it is mostly new. */
-static void remove_others(const char *path, struct span xattrs)
+static void remove_others(const struct target *target, struct span xattrs)
 {
-    char list[4096]; /* of more there is nothing to remove that matters */
-    ssize_t n = llistxattr(path, list, sizeof list);
+    char names[4096]; /* of more there is nothing to remove that matters */
+    ssize_t n = list(target, names, sizeof names);
 
-    for (ssize_t i = 0; i < n; i += (ssize_t)strlen(list + i) + 1) {
+    for (ssize_t i = 0; i < n; i += (ssize_t)strlen(names + i) + 1) {
         /* The system labels new files by itself; a label nobody asked for stays. */
-        if (strcmp(list + i, "security.selinux") == 0 || wanted(xattrs, list + i)) continue;
-        (void)lremovexattr(path, list + i);
+        if (strcmp(names + i, "security.selinux") == 0 || wanted(xattrs, names + i))
+            continue;
+        remove_one(target, names + i);
     }
 }
 
-enum hf_code xattrs_restore(int dir_fd, const char *name, struct span xattrs,
-                            struct hf_err *err)
+enum hf_code xattrs_restore(struct xattr_file file, struct span xattrs, struct hf_err *err)
 {
-    struct proc_path path = path_of(dir_fd, name);
+    struct target target;
     struct xattr_walk walk = xattr_walk_init(xattrs);
     char attribute[XATTR_NAME_BYTES_MAX + 1];
     struct span value;
     enum hf_code rc = HF_OK;
     bool root = geteuid() == 0;
 
-    remove_others(path.text, xattrs);
+    aim(&target, file);
+    remove_others(&target, xattrs);
     while (xattr_walk_next(&walk, attribute, &value)) {
-        if (lsetxattr(path.text, attribute, value.bytes, value.size, 0) == 0) continue;
+        if (set(&target, attribute, value) == 0) continue;
         if (!root && privileged(attribute) && (errno == EPERM || errno == ENOTSUP))
             continue;
         if (rc == HF_OK)
