@@ -9,10 +9,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define THREADS_MAX  8u
-#define WINDOW_TASKS 1024u
-#define WINDOW_BYTES (64u << 20) /* of content */
-#define TASKS_MAX    4096u       /* gathered, queued and running */
+#define THREADS_MAX 8u
+
+/* What is sorted together.  A frame that holds the small files of one night belongs to
+ * files all over the tree, and is opened once for each window. */
+#define WINDOW_TASKS 8192u
+#define WINDOW_BYTES (256u << 20) /* of content */
+#define TASKS_MAX    16384u
 #define MEMORY_MAX   (24u << 20) /* that they take */
 #define BATCH_TASKS  64u
 #define BATCH_BYTES  (1u << 20)

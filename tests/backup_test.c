@@ -701,8 +701,9 @@ static void old_frames_that_are_mostly_dead_are_left(void **state)
         backup_ok(f, &result);
         backup_result_done(&result);
     }
-    /* 120; 174 when they are kept; 50 on the first day, for so much changes every day. */
-    assert_in_range(frames_opened(f), 1, 145);
+    /* 102; 170 when they are kept, 123 when a restore sorts only 1,024 files at a time; 70
+     * on the first day, for so much changes every day. */
+    assert_in_range(frames_opened(f), 1, 112);
 }
 
 static void a_store_that_fails_leaves_the_previous_head(void **state)
