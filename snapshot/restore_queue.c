@@ -17,6 +17,7 @@
 #define WINDOW_BYTES (256u << 20) /* of content */
 #define TASKS_MAX    16384u
 #define MEMORY_MAX   (24u << 20) /* that they take */
+#define WAITING_MAX  (2u << 20)  /* that files take which wait for a hard link's first */
 #define BATCH_TASKS  64u
 #define BATCH_BYTES  (1u << 20)
 #define BATCH_MOST   256u /* also within one frame */
@@ -42,7 +43,8 @@ struct restore_queue {
     struct restore_job *job;
     struct hf_pool *pool;
     struct task *window[WINDOW_TASKS]; /* the walk's */
-    size_t window_count, waiting;
+    size_t window_count;
+    size_t waiting; /* bytes of memory, of files that wait for another */
     uint64_t window_bytes;
     struct restore_worker walker;
 
@@ -319,7 +321,8 @@ void restore_queue_link(struct restore_queue *queue, struct restore_file *file)
     add_task(queue, file, NULL, 0, true);
 }
 
-void restore_queue_waits(struct restore_queue *queue)
+void restore_queue_waits(struct restore_queue *queue, size_t memory)
 {
-    if (++queue->waiting >= WINDOW_TASKS) restore_queue_finish(queue);
+    queue->waiting += memory;
+    if (queue->waiting >= WAITING_MAX) restore_queue_finish(queue);
 }

@@ -25,8 +25,8 @@ void restore_queue_part(struct restore_queue *queue, struct restore_file *file,
                         const struct restore_chunk *chunks, size_t count);
 /* Queues restore_file_link. */
 void restore_queue_link(struct restore_queue *queue, struct restore_file *file);
-/* A file waits for another one that is queued. */
-void restore_queue_waits(struct restore_queue *queue);
+/* A file that takes so much memory waits for another one that is queued. */
+void restore_queue_waits(struct restore_queue *queue, size_t memory);
 
 /* Returns when all is done; asks meanwhile whether to go on, and shows progress. */
 void restore_queue_finish(struct restore_queue *queue);

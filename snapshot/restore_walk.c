@@ -307,14 +307,16 @@ static enum hf_code queue_file(struct walk *w, struct restore_dir *dir,
     struct tree_entry *copy = copy_entry(w, e);
     struct restore_file *file;
     enum restore_link link = RESTORE_LINK_NONE;
+    size_t memory;
 
     if (copy == NULL) return hf_fail(err, HF_NO_MEMORY, "out of memory");
     file = restore_file_new(w->job, dir, copy);
     if (file == NULL) return hf_fail(err, HF_NO_MEMORY, "out of memory");
+    memory = restore_file_bytes(file); /* it may be gone when it is known to wait */
     if (w->job->links != NULL)
         link = restore_links_meet(w->job->links, w->job->options->fetcher, file);
     if (link == RESTORE_LINK_WAIT) {
-        restore_queue_waits(w->queue);
+        restore_queue_waits(w->queue, memory);
     } else if (link == RESTORE_LINK_READY) {
         restore_queue_link(w->queue, file);
     } else if (copy->type != TREE_FILE || !copy->has_stream || copy->size == 0) {
