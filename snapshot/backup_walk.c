@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "snapshot/parent_dir.h"
 #include "snapshot/walk_links.h"
 #include "snapshot/xattrs.h"
 
@@ -31,10 +32,9 @@ struct level {
     struct scope scope;
     struct walk_names names;
     size_t next;
-    struct build_dir *dir;   /* NULL: a dry run */
-    struct tree_reader *old; /* the same directory in the parent snapshot, or NULL */
-    const struct tree_entry *old_entry;
-    size_t path_size; /* of w->path, up to and with this directory's '/' */
+    struct build_dir *dir; /* NULL: a dry run */
+    struct parent_dir old; /* the same directory in the parent snapshot */
+    size_t path_size;      /* of w->path, up to and with this directory's '/' */
     size_t depth;
 };
 
@@ -98,74 +98,7 @@ static void show_path(struct walker *w, const struct level *level, const char *n
     (void)snprintf(w->path + level->path_size, room, "%s", name);
 }
 
-/* ---- the parent snapshot, entry by entry beside the walk ---- */
-
-/* A file of the parent snapshot is gone, or will be read anew: the newest snapshot does not
- * refer to that content.  (Only small files share frames: their stream is one chunk.) */
-static void count_dead_file(struct walker *w, const struct tree_entry *old)
-{
-    if (w->in.index != NULL && old->has_stream && old->stream.size > 0 &&
-        old->stream.depth == 0)
-        index_frame_shift(w->in.index, &old->stream.chunk.frame, (int64_t)old->stream.size);
-}
-
-/* The same of an entry that is gone with all below it.  What cannot be read is not counted.
- */
-static void count_dead(struct walker *w, const struct tree_entry *old)
-{
-    struct tree_reader *readers[TREE_DEPTH_MAX];
-    size_t depth = 0;
-
-    if (w->in.index == NULL) return;
-    if (old->type == TREE_FILE) count_dead_file(w, old);
-    if (old->type == TREE_DIR)
-        readers[depth++] = tree_reader_new(w->in.fetcher, &old->stream);
-    while (depth > 0) {
-        const struct tree_entry *entry = NULL;
-        struct hf_err err;
-
-        if (readers[depth - 1] == NULL ||
-            tree_reader_next(readers[depth - 1], &entry, &err) != HF_OK || entry == NULL) {
-            tree_reader_free(readers[--depth]);
-        } else if (entry->type == TREE_FILE) {
-            count_dead_file(w, entry);
-        } else if (entry->type == TREE_DIR && depth < TREE_DEPTH_MAX) {
-            readers[depth] = tree_reader_new(w->in.fetcher, &entry->stream);
-            depth++;
-        }
-    }
-}
-
-/* The parent's entry of that name, or NULL; notices entries that are gone. */
-static const struct tree_entry *find_old(struct walker *w, struct level *level,
-                                         struct span name)
-{
-    while (level->old != NULL) {
-        struct hf_err err;
-        int order;
-
-        if (level->old_entry == NULL &&
-            tree_reader_next(level->old, &level->old_entry, &err) != HF_OK) {
-            hf_log(HF_LOG_WARN, "backup",
-                   "%.*s: the parent snapshot cannot be read here: %s",
-                   (int)level->path_size, w->path, err.msg);
-            level->old_entry = NULL;
-            mark_changed(level);
-        }
-        if (level->old_entry == NULL) { /* its end */
-            tree_reader_free(level->old);
-            level->old = NULL;
-            break;
-        }
-        order = tree_name_compare(level->old_entry->name, name);
-        if (order == 0) return level->old_entry;
-        if (order > 0) return NULL;
-        mark_changed(level);
-        count_dead(w, level->old_entry);
-        level->old_entry = NULL;
-    }
-    return NULL;
-}
+/* ---- the parent snapshot ---- */
 
 static bool stat_same(const struct tree_entry *a, const struct tree_entry *b)
 {
@@ -363,7 +296,8 @@ static enum hf_code visit_file(struct walker *w, struct visit *v, struct hf_err 
     v->same = v->same && v->entry.size == v->old->size &&
               (!v->old->has_stream ||
                (stream_safe(w, &v->old->stream) && !is_sparse(w, &v->old->stream)));
-    if (!v->same && v->old != NULL && v->old->type == TREE_FILE) count_dead_file(w, v->old);
+    if (!v->same && v->old != NULL && v->old->type == TREE_FILE)
+        parent_dir_count_dead(&v->level->old, v->old);
     if (w->in.build == NULL) {
         count_file(w, v);
         return HF_OK;
@@ -464,7 +398,7 @@ static enum hf_code list_level(struct walker *w, struct level *level, struct hf_
 static void level_free(struct level *level)
 {
     (void)close(level->fd);
-    tree_reader_free(level->old);
+    parent_dir_close(&level->old);
     walk_names_done(&level->names);
     free(level);
 }
@@ -505,10 +439,10 @@ static enum hf_code open_level(struct walker *w, int fd, const struct scope *sco
     rc = check_depth(w, level, err);
     if (rc == HF_OK) rc = list_level(w, level, err);
     if (rc == HF_OK && old_root != NULL)
-        level->old = tree_reader_new(w->in.fetcher, old_root);
+        parent_dir_open(&level->old, w->in.fetcher, w->in.index, old_root);
     if (rc == HF_OK && w->in.build != NULL) {
         level->dir = build_dir_open(w->in.build, up == NULL ? NULL : up->dir, item,
-                                    level->old != NULL ? old_root : NULL);
+                                    level->old.reader != NULL ? old_root : NULL);
         if (level->dir == NULL) rc = hf_fail(err, HF_NO_MEMORY, "walk: out of memory");
     }
     if (rc != HF_OK) {
@@ -665,10 +599,10 @@ static enum hf_code visit(struct walker *w, struct level *level, const char *nam
     }
     if (is_left_out(w, v)) return HF_OK;
     if (is_given(v->node)) w->targets_found++;
-    v->old = find_old(w, level, v->entry.name);
-    if (v->old != NULL)
-        level->old_entry = NULL; /* used up; it stays until the next is read */
-    if (v->old != NULL && v->old->type != v->entry.type) count_dead(w, v->old);
+    v->old = parent_dir_find(&level->old, v->entry.name, w->path);
+    if (level->old.differs) mark_changed(level);
+    if (v->old != NULL && v->old->type != v->entry.type)
+        parent_dir_count_dead(&level->old, v->old);
     v->same = is_unchanged(w, &v->entry, v->old);
     if (v->entry.type == TREE_DIR) return visit_dir(w, v, err);
     if (v->entry.type == TREE_FILE) return visit_file(w, v, err);
@@ -678,14 +612,13 @@ static enum hf_code visit(struct walker *w, struct level *level, const char *nam
 /* The directory is through: what the parent snapshot still has below it is gone. */
 static enum hf_code leave(struct walker *w, struct hf_err *err)
 {
-    static const struct span beyond = {(const uint8_t *)"\xff\xff", 2};
     struct level *level = w->top;
     struct build_dir *dir = level->dir;
     enum hf_code rc;
 
     w->path[level->path_size] = '\0';
-    if (level->old != NULL) (void)find_old(w, level, beyond);
-    if (level->old != NULL) mark_changed(level); /* there are names behind that one */
+    parent_dir_finish(&level->old, w->path);
+    if (level->old.differs) mark_changed(level);
     w->top = level->up;
     level_free(level);
     if (dir == NULL) return HF_OK;
