@@ -114,7 +114,8 @@ static void every_chunk_that_cannot_be_written_is_told(void **state)
 
     assert_true(fd >= 0 && s.content != NULL);
     run(&s, fd);
-    assert_int_equal(atomic_load(&s.own_failed) + atomic_load(&s.failed), THREADS * CHUNKS);
+    assert_int_equal(atomic_load(&s.own_failed) + atomic_load(&s.failed),
+                     (size_t)THREADS * CHUNKS);
     (void)close(fd);
     free(s.content);
     (void)state;
