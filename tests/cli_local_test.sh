@@ -139,7 +139,7 @@ rm -rf "$scratch/home" "$scratch/out"*
 expect 0 "" hf init
 expect 0 "" hf backup "$data"
 cp -a "$data" "$scratch/before"
-head -c 200000000 /dev/urandom >"$data/random"
+head -c 500000000 /dev/urandom >"$data/random"
 # How long a whole run takes here tells where the kills fall.
 cp -a "$scratch/home" "$scratch/home.first"
 start=$(date +%s%N)
@@ -161,10 +161,11 @@ for i in $(seq $rounds); do
         same "$scratch/before" "$scratch/out$data" "the snapshot before, after kill $i"
     fi
 done
-# What was acknowledged is not stored again: the last kill fell late in a run.
+# What was acknowledged is not stored again: the last kill fell late in a run.  (Of the last tenth of a second the
+# index does not know; that may be 100 MB.)
 expect 0 "snapshot" hf backup --json "$data"
 stored=$(grep -o '"data_stored":[0-9]*' "$scratch/stdout" | cut -d : -f 2)
-[ "$stored" -lt 130000000 ] && ok "the last run stored $stored bytes" || bad "stored $stored of 200 MB again"
+[ "$stored" -lt 350000000 ] && ok "the last run stored $stored bytes" || bad "stored $stored of 500 MB again"
 rm -rf "$scratch/out"
 expect 0 "" hf restore -t "$scratch/out" latest
 same "$data" "$scratch/out$data" "the run after the kills"
