@@ -191,6 +191,7 @@ enum hf_code data_lane_cut(struct data_lane *lane, size_t n, bool seen, struct p
     return HF_OK;
 }
 
+/* (Of large files nothing is counted as dead, so nothing is alive again: index_frames.h.) */
 bool data_lane_cut_again(struct data_lane *lane, const struct chunk_ref *old,
                          struct packed *out)
 {

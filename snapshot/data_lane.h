@@ -48,7 +48,7 @@ HF_MUST_CHECK enum hf_code data_lane_cut(struct data_lane *lane, size_t n, bool 
 bool data_lane_cut_again(struct data_lane *lane, const struct chunk_ref *old,
                          struct packed *out);
 
-/* Has all chunks packed and all blocks stored, the last ones in smaller sizes (tail.h). */
+/* Has all chunks packed and all blocks stored, the last ones in smaller sizes. */
 enum hf_code data_lane_finish(struct data_lane *lane);
 
 struct batch_totals data_lane_totals(struct data_lane *lane);

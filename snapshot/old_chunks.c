@@ -10,7 +10,7 @@ void old_chunks_init(struct old_chunks *chunks, struct fetcher *fetcher,
 {
     memset(chunks, 0, sizeof *chunks);
     chunks->size = old->size;
-    if (old->depth == 0 || old->size >= OLD_SIZE_MIN)
+    if (old->size >= OLD_SIZE_MIN)
         chunks->cursor = stream_cursor_new(fetcher, FRAME_DATA, old);
 }
 

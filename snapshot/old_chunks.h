@@ -22,8 +22,8 @@ struct old_chunks {
     uint64_t offset;
 };
 
-/* `old` is the file's content in the parent snapshot; fetcher is borrowed.  Where reading
- * about the chunks would cost more than it spares, none are known. */
+/* `old` is the file's content in the parent snapshot; fetcher is borrowed.  Of files below
+ * 16 MiB nothing is known: reading about a few chunks would cost more than it spares. */
 void old_chunks_init(struct old_chunks *chunks, struct fetcher *fetcher,
                      const struct stream_root *old);
 /* A zeroed struct is allowed. */

@@ -69,7 +69,7 @@ HF_MUST_CHECK enum hf_code packer_cut(struct packer *packer, size_t n, bool seen
 bool packer_cut_again(struct packer *packer, const struct chunk_ref *old,
                       struct packed *out);
 
-/* Both for bytes that are somewhere else. */
+/* Room and cut in one, for bytes that are somewhere else. */
 HF_MUST_CHECK enum hf_code packer_add(struct packer *packer, const uint8_t *bytes, size_t n,
                                       struct packed *out, struct hf_err *err);
 

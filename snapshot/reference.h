@@ -24,7 +24,7 @@ struct frame_ref {
 struct chunk_ref {
     struct frame_ref frame;
     uint32_t offset, size; /* of the chunk in the opened frame */
-    struct hf_id id;       /* SHA-256 of the chunk */
+    struct hf_id id;       /* the chunk's tree hash */
 };
 
 /* Writes a reference; with `same_block` the block's id is left out. */

@@ -706,6 +706,34 @@ static void old_frames_that_are_mostly_dead_are_left(void **state)
     assert_in_range(frames_opened(f), 1, 112);
 }
 
+/* What is touched, but has the content that it had, keeps its frames alive. */
+static void touched_files_are_never_stored_again(void **state)
+{
+    struct fixture *f = *state;
+    struct backup_result result;
+    char name[700];
+
+    for (size_t i = 0; i < 40; i++) {
+        (void)snprintf(name, sizeof name, "%s/f%zu", f->source, i);
+        tree_write_file(name, 2 * i, 100000);
+    }
+    backup_ok(f, &result);
+    backup_result_done(&result);
+    for (int night = 1; night <= 6; night++) {
+        for (size_t i = 0; i < 40; i++) { /* a few of each frame are left alone */
+            const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
+                                              {.tv_sec = 1700000000 + night}};
+
+            (void)snprintf(name, sizeof name, "%s/f%zu", f->source, i);
+            if (i % 10 != 0) assert_int_equal(utimensat(AT_FDCWD, name, times, 0), 0);
+        }
+        backup_ok(f, &result);
+        assert_int_equal(result.counts.files_unchanged, 4);
+        assert_int_equal(result.stored.bytes_new / 100000, 0); /* trees only */
+        backup_result_done(&result);
+    }
+}
+
 static void a_store_that_fails_leaves_the_previous_head(void **state)
 {
     struct fixture *f = *state;
@@ -889,6 +917,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_does_not_shrink_fills_its_blocks, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(old_frames_that_are_mostly_dead_are_left, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(touched_files_are_never_stored_again, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_moved_file_costs_no_data, setup, teardown),
         cmocka_unit_test_setup_teardown(a_small_night_stores_little_more_than_its_data,
