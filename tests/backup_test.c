@@ -734,6 +734,46 @@ static void touched_files_are_never_stored_again(void **state)
     }
 }
 
+/* What is removed, a file or a directory with all below it, is not in the next snapshot,
+ * and counts as dead: the little that is left of its frame is stored anew. */
+static void what_is_removed_is_gone_and_leaves_its_frame(void **state)
+{
+    struct fixture *f = *state;
+    struct backup_result result;
+    char name[700];
+
+    (void)snprintf(name, sizeof name, "%s/d", f->source);
+    assert_int_equal(mkdir(name, 0755), 0);
+    for (size_t i = 0; i < 40; i++) {
+        (void)snprintf(name, sizeof name, i < 20 ? "%s/d/f%zu" : "%s/f%zu", f->source, i);
+        tree_write_file(name, 2 * i, 20000);
+    }
+    backup_ok(f, &result);
+    backup_result_done(&result);
+    for (size_t i = 0; i < 36; i++) { /* the first names are removed, and then the last */
+        (void)snprintf(name, sizeof name, i < 20 ? "%s/d/f%zu" : "%s/f%zu", f->source, i);
+        assert_int_equal(unlink(name), 0);
+    }
+    (void)snprintf(name, sizeof name, "%s/d", f->source);
+    assert_int_equal(rmdir(name), 0);
+    backup_ok(f, &result);
+    assert_int_equal(result.counts.totals.files, 4);
+    assert_int_equal(result.counts.files_unchanged, 4);
+    backup_result_done(&result);
+    expect_restored(f, "latest", f->source);
+
+    backup_ok(f, &result);
+    assert_int_equal(result.counts.files_unchanged, 0);
+    assert_in_range(result.stored.bytes_new, 4 * 20000, 5 * 20000);
+    backup_result_done(&result);
+    (void)snprintf(name, sizeof name, "%s/f39", f->source);
+    assert_int_equal(unlink(name), 0);
+    backup_ok(f, &result);
+    assert_int_equal(result.counts.files_unchanged, 3);
+    backup_result_done(&result);
+    expect_restored(f, "latest", f->source);
+}
+
 static void a_store_that_fails_leaves_the_previous_head(void **state)
 {
     struct fixture *f = *state;
@@ -919,6 +959,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(old_frames_that_are_mostly_dead_are_left, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(touched_files_are_never_stored_again, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(what_is_removed_is_gone_and_leaves_its_frame, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_moved_file_costs_no_data, setup, teardown),
         cmocka_unit_test_setup_teardown(a_small_night_stores_little_more_than_its_data,
