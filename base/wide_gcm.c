@@ -18,28 +18,19 @@ struct hf_wide_gmac {
     struct gcm_key_data key;
 };
 
-static void seal_text(const uint8_t key[static HF_GCM_KEY_SIZE],
-                      const struct hf_gcm_text *text, uint8_t tag[static HF_GCM_TAG_SIZE])
+static void run(bool seals, const uint8_t key[static HF_GCM_KEY_SIZE],
+                const struct hf_gcm_text *text, uint8_t tag[static HF_GCM_TAG_SIZE])
 {
     struct gcm_key_data expanded;
     struct gcm_context_data context;
 
     IMB_AES256_GCM_PRE(table, key, &expanded);
-    IMB_AES256_GCM_ENC(table, &expanded, &context, text->out, text->in, text->size,
-                       zero_nonce, text->aad, text->aad_size, tag, HF_GCM_TAG_SIZE);
-    hf_wipe(&expanded, sizeof expanded);
-    hf_wipe(&context, sizeof context);
-}
-
-static void open_text(const uint8_t key[static HF_GCM_KEY_SIZE],
-                      const struct hf_gcm_text *text, uint8_t tag[static HF_GCM_TAG_SIZE])
-{
-    struct gcm_key_data expanded;
-    struct gcm_context_data context;
-
-    IMB_AES256_GCM_PRE(table, key, &expanded);
-    IMB_AES256_GCM_DEC(table, &expanded, &context, text->out, text->in, text->size,
-                       zero_nonce, text->aad, text->aad_size, tag, HF_GCM_TAG_SIZE);
+    if (seals)
+        IMB_AES256_GCM_ENC(table, &expanded, &context, text->out, text->in, text->size,
+                           zero_nonce, text->aad, text->aad_size, tag, HF_GCM_TAG_SIZE);
+    else
+        IMB_AES256_GCM_DEC(table, &expanded, &context, text->out, text->in, text->size,
+                           zero_nonce, text->aad, text->aad_size, tag, HF_GCM_TAG_SIZE);
     hf_wipe(&expanded, sizeof expanded);
     hf_wipe(&context, sizeof context);
 }
@@ -92,10 +83,10 @@ static bool works(void)
         key[i] = (uint8_t)i;
     for (size_t i = 0; i < sizeof plain; i++)
         plain[i] = (uint8_t)(7 * i);
-    seal_text(key, &text, tag);
+    run(true, key, &text, tag);
     ok = memcmp(tag, sealed_tag, sizeof tag) == 0;
     text.in = text.out;
-    open_text(key, &text, tag);
+    run(false, key, &text, tag);
     ok = ok && memcmp(tag, sealed_tag, sizeof tag) == 0 &&
          memcmp(sealed, plain, sizeof plain) == 0;
     gmac = expand(key);
@@ -128,7 +119,7 @@ bool hf_wide_gcm_seal(const uint8_t key[static HF_GCM_KEY_SIZE],
                       const struct hf_gcm_text *text, uint8_t tag[static HF_GCM_TAG_SIZE])
 {
     if (!usable()) return false;
-    seal_text(key, text, tag);
+    run(true, key, text, tag);
     return true;
 }
 
@@ -136,7 +127,7 @@ bool hf_wide_gcm_open(const uint8_t key[static HF_GCM_KEY_SIZE],
                       const struct hf_gcm_text *text, uint8_t tag[static HF_GCM_TAG_SIZE])
 {
     if (!usable()) return false;
-    open_text(key, text, tag);
+    run(false, key, text, tag);
     return true;
 }
 

@@ -7,6 +7,7 @@
 #include "base/record.h"
 #include "base/secret.h"
 #include "base/tree_hash.h"
+#include "base/wide_gcm.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -170,6 +171,23 @@ static void signatures_bind_label_and_bytes(void **state)
     (void)state;
 }
 
+/* Otherwise OpenSSL would silently do all of it. */
+static void the_wide_cipher_is_used_where_it_can_be(void **state)
+{
+#ifdef __x86_64__
+    const uint8_t key[HF_GCM_KEY_SIZE] = {0};
+    uint8_t byte = 1;
+    uint8_t tag[HF_GCM_TAG_SIZE];
+    const struct hf_gcm_text text = {"", 0, &byte, 1, &byte};
+
+    if (!__builtin_cpu_supports("aes") || !__builtin_cpu_supports("pclmul")) skip();
+    assert_true(hf_wide_gcm_seal(key, &text, tag));
+    assert_true(hf_wide_gcm_open(key, &text, tag));
+    assert_int_equal(byte, 1);
+#endif
+    (void)state;
+}
+
 static size_t make_record(uint8_t *out, size_t size, uint64_t seq, struct hf_record *record)
 {
     uint8_t seed[HF_SEED_SIZE] = {9};
@@ -248,6 +266,7 @@ int main(void)
         cmocka_unit_test(rfc6962_vectors),
         cmocka_unit_test(tree_hashes_are_the_same_one_by_one_and_many_at_once),
         cmocka_unit_test(signatures_bind_label_and_bytes),
+        cmocka_unit_test(the_wide_cipher_is_used_where_it_can_be),
         cmocka_unit_test(gcm_known_answers),
         cmocka_unit_test(gcm_is_openssls_for_every_size),
         cmocka_unit_test(gcm_opens_only_unaltered),
