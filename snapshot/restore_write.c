@@ -149,28 +149,6 @@ static bool is_zero_page(const uint8_t *p, size_t n, uint64_t offset)
     return offset % PAGE == 0 && n >= PAGE && all_zeros(p, PAGE);
 }
 
-/* Of a map as full as it may be the smaller holes are missing: pages of zeros stand for
- * them. */
-static enum hf_code write_around_zeros(int fd, const uint8_t *p, size_t n, uint64_t offset,
-                                       struct hf_err *err)
-{
-    enum hf_code rc = HF_OK;
-
-    while (rc == HF_OK && n > 0) {
-        size_t data = 0;
-
-        while (data < n && !is_zero_page(p + data, n - data, offset + data))
-            data += to_page(offset + data, n - data);
-        rc = write_at(fd, p, data, offset, err);
-        while (n - data >= PAGE && is_zero_page(p + data, n - data, offset + data))
-            data += PAGE;
-        p += data;
-        offset += data;
-        n -= data;
-    }
-    return rc;
-}
-
 enum hf_code restore_output_punch(const struct restore_output *output, uint64_t offset,
                                   uint64_t size, struct hf_err *err)
 {
@@ -185,6 +163,31 @@ enum hf_code restore_output_punch(const struct restore_output *output, uint64_t 
         size_t n = size - i < sizeof zeros ? (size_t)(size - i) : sizeof zeros;
 
         rc = write_at(output->fd, zeros, n, offset + i, err);
+    }
+    return rc;
+}
+
+/* Of a map as full as it may be the smaller holes are missing: pages of zeros stand for
+ * them. */
+static enum hf_code write_around_zeros(const struct restore_output *output,
+                                       const uint8_t *p, size_t n, uint64_t offset,
+                                       struct hf_err *err)
+{
+    enum hf_code rc = HF_OK;
+
+    while (rc == HF_OK && n > 0) {
+        size_t data = 0;
+        size_t end;
+
+        while (data < n && !is_zero_page(p + data, n - data, offset + data))
+            data += to_page(offset + data, n - data);
+        for (end = data; is_zero_page(p + end, n - end, offset + end);)
+            end += PAGE;
+        rc = write_at(output->fd, p, data, offset, err);
+        if (rc == HF_OK) rc = restore_output_punch(output, offset + data, end - data, err);
+        p += end;
+        offset += end;
+        n -= end;
     }
     return rc;
 }
@@ -206,8 +209,8 @@ enum hf_code restore_output_write(const struct restore_output *output, const uin
 
         if (inside && all_zeros(bytes, piece))
             rc = restore_output_punch(output, offset, piece, err);
-        else if (output->fresh && output->holes->count == HOLES_MAX)
-            rc = write_around_zeros(output->fd, bytes, piece, offset, err);
+        else if (output->holes->count == HOLES_MAX)
+            rc = write_around_zeros(output, bytes, piece, offset, err);
         else
             rc = write_at(output->fd, bytes, piece, offset, err);
         if (inside) at++;

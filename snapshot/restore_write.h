@@ -50,8 +50,8 @@ struct restore_output {
     const struct hole_map *holes;
     bool fresh; /* nothing was ever written to it: holes need not be punched */
 };
-/* Writes n bytes at `offset`, zeros in holes excepted; where the map may lack holes, in a
- * fresh file, all whole pages of zeros excepted.  HF_NO_SPACE, HF_IO. */
+/* Writes n bytes at `offset`, zeros in holes excepted; where the map may lack holes, all
+ * whole pages of zeros excepted.  HF_NO_SPACE, HF_IO. */
 HF_MUST_CHECK enum hf_code restore_output_write(const struct restore_output *output,
                                                 const uint8_t *bytes, size_t n,
                                                 uint64_t offset, struct hf_err *err);
