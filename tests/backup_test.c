@@ -457,6 +457,49 @@ static void cuts_do_not_depend_on_what_is_known(void **state)
     free(bytes);
 }
 
+/* Of a parent snapshot that cannot be read here or there nothing is known; the file is read
+ * and cut as a new one. */
+static void a_parent_that_cannot_be_read_costs_only_time(void **state)
+{
+    enum { SIZE = 18000000 };
+    struct fixture *f = *state;
+    uint8_t *bytes = malloc(SIZE);
+    struct backup_result result;
+    uint64_t seed = 71;
+    uint64_t gets;
+    size_t made = 0;
+    char name[700];
+
+    assert_non_null(bytes);
+    test_random_bytes(&seed, bytes, SIZE);
+    (void)snprintf(name, sizeof name, "%s/image", f->source);
+    for (int day = 0; day < 2; day++) {
+        gets = memory_store_calls(f->store, MEMORY_GET);
+        write_bytes(name, bytes, SIZE);
+        backup_ok(f, &result);
+        backup_result_done(&result);
+        gets = memory_store_calls(f->store, MEMORY_GET) - gets; /* with a parent */
+    }
+    for (uint64_t n = 1; n <= gets; n++) {
+        struct hf_err err;
+        enum hf_code rc;
+
+        test_random_bytes(&seed, bytes + n * 1000000 % SIZE, 1000);
+        write_bytes(name, bytes, SIZE);
+        memory_store_fail(f->store, MEMORY_GET, n, HF_UNAVAILABLE, true);
+        rc = backup(f, &result, &err);
+        memory_store_fail(f->store, MEMORY_GET, 0, HF_OK, false);
+        backup_result_done(&result);
+        if (rc == HF_OK)
+            made++;
+        else /* the catalog is needed */
+            assert_int_equal(rc, HF_UNAVAILABLE);
+        if (rc == HF_OK) expect_restored(f, "latest", f->source);
+    }
+    assert_in_range(made, 2, gets - 1);
+    free(bytes);
+}
+
 /* So many chunks of zeros wait for their block that the first data behind the hole is one
  * too many: what is open is stored, and nothing of the file that is being cut is lost. */
 static void data_behind_a_huge_hole_is_kept(void **state)
@@ -953,6 +996,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_large_file_that_changes_every_day_comes_back,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(cuts_do_not_depend_on_what_is_known, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_parent_that_cannot_be_read_costs_only_time, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(what_does_not_shrink_fills_its_blocks, setup,
                                         teardown),
