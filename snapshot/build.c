@@ -5,16 +5,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Entries kept before the open data blocks are closed, so that they can be written. */
-#define WAITING_ITEMS_MAX 50000u
+/* Memory of entries kept before the open data blocks are closed, so that they can be
+ * written: some 50,000 of the usual kind. */
+#define WAITING_MAX (32u << 20)
 /* A directory with more is written bit by bit. */
-#define LARGE_ITEMS 4096u
-#define LARGE_STEP  1024u
+#define LARGE      (3u << 20)
+#define LARGE_STEP (768u << 10)
 
 struct file_writer {
     size_t item;
     struct stream_writer writer;
     struct file_writer *next;
+};
+
+/* The new stream of a directory below one that is kept nowhere yet. */
+struct handed {
+    size_t item;
+    struct stream_packed stream;
+    struct handed *next;
 };
 
 struct build_dir {
@@ -25,13 +33,16 @@ struct build_dir {
     size_t written;          /* the first of them, in `chunks` */
     struct tree_item *items; /* the others; none while `same` */
     size_t capacity;
+    size_t memory; /* that the items take */
+    size_t try_at; /* so much of it that writing some is tried */
     struct stream_writer chunks;
     struct file_writer *writers;
     size_t children_open; /* directories below that are not written */
     bool closed;
-    bool same;    /* all entries so far are those of `old` */
-    bool changed; /* ... but others of it are gone */
+    bool same;    /* all entries so far are those of `old`, seen from outside */
+    bool changed; /* ... but others of it are gone, or it has something in `handed` */
     struct stream_root old;
+    struct handed *handed;          /* while `same` */
     struct build_dir *next, **link; /* in the list of all that are open */
 };
 
@@ -39,7 +50,7 @@ struct build {
     struct packer *packer;
     struct fetcher *fetcher;
     struct build_dir *dirs; /* newest first: children before their parents */
-    size_t waiting_items;   /* kept in all of them */
+    size_t memory;          /* that the items of all of them take */
     uint64_t blocks_seen;   /* stored when the list was last gone through */
     struct hf_err failure;  /* of a call that cannot say so */
     enum hf_code failed;
@@ -64,18 +75,34 @@ static size_t kept(const struct build_dir *dir)
     return dir->same ? 0 : dir->count - dir->written;
 }
 
+/* What an entry borrows. */
+static size_t borrowed(const struct tree_entry *e)
+{
+    return e->name.size + e->user.size + e->group.size + e->content.size + e->target.size +
+           e->xattrs.size + e->holes.size + e->set.size + e->extra.size;
+}
+
+static size_t memory_of(const struct tree_entry *e)
+{
+    return sizeof(struct tree_item) + borrowed(e);
+}
+
 /* Drops the first n of those kept. */
 static void drop_items(struct build_dir *dir, size_t n)
 {
     size_t left = kept(dir) - n;
 
     for (size_t i = 0; i < n; i++) {
+        size_t memory = memory_of(&dir->items[i].entry);
+
+        dir->memory -= memory;
+        dir->build->memory -= memory;
         stream_packed_done(&dir->items[i].stream);
         free(dir->items[i].owned);
     }
     if (left > 0 && n > 0) memmove(dir->items, dir->items + n, left * sizeof *dir->items);
     dir->written += n;
-    dir->build->waiting_items -= n;
+    if (dir->memory < LARGE) dir->try_at = 0;
 }
 
 static struct span copy(uint8_t **to, struct span s)
@@ -100,9 +127,7 @@ static enum hf_code append(struct build_dir *dir, const struct tree_entry *entry
 
     if (grown == NULL) return hf_fail(err, HF_NO_MEMORY, "directory: out of memory");
     dir->items = grown;
-    bytes = malloc(1 + entry->name.size + entry->user.size + entry->group.size +
-                   entry->content.size + entry->target.size + entry->xattrs.size +
-                   entry->holes.size + entry->set.size + entry->extra.size);
+    bytes = malloc(1 + borrowed(entry));
     if (bytes == NULL) return hf_fail(err, HF_NO_MEMORY, "directory: out of memory");
     memset(&grown[at], 0, sizeof *grown);
     grown[at].owned = bytes;
@@ -120,7 +145,8 @@ static enum hf_code append(struct build_dir *dir, const struct tree_entry *entry
     e->holes = copy(&bytes, entry->holes);
     e->set = copy(&bytes, entry->set);
     e->extra = copy(&bytes, entry->extra);
-    dir->build->waiting_items++;
+    dir->memory += memory_of(entry);
+    dir->build->memory += memory_of(entry);
     return HF_OK;
 }
 
@@ -136,38 +162,146 @@ static void set_stream(struct build_dir *dir, size_t item, struct stream_packed 
     stream->chunk.pending = NULL;
 }
 
-/* The directory is no longer the same: its entries so far are read from where they are. */
-static enum hf_code differ(struct build_dir *dir, struct hf_err *err)
+/* Writes the nodes of those files whose data has a place. */
+static enum hf_code finish_files(struct build_dir *dir, struct hf_err *err)
 {
-    struct tree_reader *reader;
-    size_t count = dir->count;
+    struct file_writer **at = &dir->writers;
+
+    while (*at != NULL) {
+        struct file_writer *w = *at;
+        struct stream_packed stream;
+        enum hf_code rc;
+
+        if (!stream_writer_ready(&w->writer)) {
+            at = &w->next;
+            continue;
+        }
+        rc = stream_writer_finish(&w->writer, &stream, err);
+        if (rc != HF_OK) return rc;
+        set_stream(dir, w->item, &stream);
+        stream_writer_done(&w->writer);
+        *at = w->next;
+        free(w);
+    }
+    return HF_OK;
+}
+
+/* Writes chunks of entries as far as all that they refer to has a place. */
+static enum hf_code write_items(struct build_dir *dir, struct hf_err *err)
+{
+    struct packer *packer = dir->build->packer;
+    size_t done = 0;
+    enum hf_code rc = finish_files(dir, err);
+
+    while (rc == HF_OK) {
+        struct tree_item *items = dir->items + done;
+        size_t n = tree_group(items, kept(dir) - done, dir->closed);
+
+        if (n == 0 || !tree_items_ready(packer, items, n)) break;
+        rc = tree_write_group(packer, items, n, &dir->chunks, err);
+        if (rc == HF_OK) done += n;
+    }
+    drop_items(dir, done);
+    return rc;
+}
+
+/* ---- a directory that is no longer the same ---- */
+
+static struct handed *take_handed(struct build_dir *dir, size_t item)
+{
+    for (struct handed **at = &dir->handed; *at != NULL; at = &(*at)->next) {
+        struct handed *found = *at;
+
+        if (found->item != item) continue;
+        *at = found->next;
+        return found;
+    }
+    return NULL;
+}
+
+static void handed_free(struct handed *handed)
+{
+    if (handed == NULL) return;
+    stream_packed_done(&handed->stream);
+    free(handed);
+}
+
+/* False when a directory that is entry `item` is still to be written. */
+static bool is_settled(const struct build_dir *dir, size_t item)
+{
+    if (dir->children_open == 0) return true;
+    for (const struct build_dir *d = dir->build->dirs; d != NULL; d = d->next) {
+        if (d->parent == dir && d->parent_item == item) return false;
+    }
+    return true;
+}
+
+/* An entry of the parent snapshot's directory becomes item number dir->count. */
+static enum hf_code take_old(struct build_dir *dir, const struct tree_entry *entry,
+                             struct hf_err *err)
+{
+    size_t item = dir->count;
+    bool below = entry->type == TREE_DIR;
+    struct handed *handed;
+    struct stream_packed stream;
+    enum hf_code rc = append(dir, entry, err);
+
+    if (rc != HF_OK) return rc;
+    dir->count++;
+    if (!entry->has_stream) return HF_OK;
+    handed = below ? take_handed(dir, item) : NULL;
+    stream = handed != NULL ? handed->stream : stream_packed_known(&entry->stream);
+    if (handed != NULL) memset(&handed->stream, 0, sizeof handed->stream);
+    handed_free(handed);
+    set_stream(dir, item, &stream);
+    if (below && !is_settled(dir, item)) dir->items[item - dir->written].waiting = true;
+    return HF_OK;
+}
+
+static bool is_time_to_write(const struct build_dir *dir)
+{
+    return dir->memory >= LARGE && dir->memory >= dir->try_at;
+}
+
+static enum hf_code read_old(struct build_dir *dir, struct tree_reader *reader,
+                             size_t count, struct hf_err *err)
+{
     enum hf_code rc = HF_OK;
 
-    if (!dir->same) return HF_OK;
-    reader = tree_reader_new(dir->build->fetcher, &dir->old);
-    if (reader == NULL) return hf_fail(err, HF_NO_MEMORY, "directory: out of memory");
-    dir->same = false;
-    for (dir->count = 0; rc == HF_OK && dir->count < count;) {
+    while (rc == HF_OK && dir->count < count) {
         const struct tree_entry *entry;
 
         rc = tree_reader_next(reader, &entry, err);
         if (rc == HF_OK && entry == NULL)
             rc = hf_fail(err, HF_CORRUPT, "the parent snapshot's directory has shrunk");
-        if (rc == HF_OK) rc = append(dir, entry, err);
-        if (rc != HF_OK) break;
-        dir->count++;
-        if (entry->has_stream) {
-            struct stream_packed stream = stream_packed_known(&entry->stream);
-
-            set_stream(dir, dir->count - 1, &stream);
+        if (rc == HF_OK) rc = take_old(dir, entry, err);
+        if (rc == HF_OK && is_time_to_write(dir)) {
+            rc = write_items(dir, err);
+            dir->try_at = dir->memory + LARGE_STEP;
         }
     }
+    return rc;
+}
+
+/* Its entries so far are read from where they are, and those of a large one written at
+ * once, bit by bit. */
+static enum hf_code differ(struct build_dir *dir, struct hf_err *err)
+{
+    struct tree_reader *reader;
+    size_t count = dir->count;
+    bool closed = dir->closed;
+    enum hf_code rc;
+
+    if (!dir->same) return HF_OK;
+    reader = tree_reader_new(dir->build->fetcher, &dir->old);
+    if (reader == NULL) return hf_fail(err, HF_NO_MEMORY, "directory: out of memory");
+    dir->same = false;
+    dir->count = 0;
+    dir->closed = false; /* more is to come, until all are read */
+    rc = read_old(dir, reader, count, err);
+    dir->closed = closed;
     tree_reader_free(reader);
-    if (rc != HF_OK) return rc;
-    for (struct build_dir *d = dir->build->dirs; d != NULL; d = d->next) {
-        if (d->parent == dir) dir->items[d->parent_item].waiting = true;
-    }
-    return HF_OK;
+    return rc;
 }
 
 /* ---- directories ---- */
@@ -182,6 +316,8 @@ static void dir_free(struct build_dir *dir)
         stream_writer_done(&w->writer);
         free(w);
     }
+    while (dir->handed != NULL)
+        handed_free(take_handed(dir, dir->handed->item));
     stream_writer_done(&dir->chunks);
     *dir->link = dir->next;
     if (dir->next != NULL) dir->next->link = dir->link;
@@ -218,6 +354,89 @@ struct build_dir *build_dir_open(struct build *build, struct build_dir *parent, 
     return dir;
 }
 
+/* ---- writing ---- */
+
+/* The stream of a directory that is complete goes to its entry. */
+static enum hf_code hand_up(struct build_dir *dir, struct stream_packed *stream,
+                            struct hf_err *err)
+{
+    struct build *build = dir->build;
+    struct build_dir *parent = dir->parent;
+    enum hf_code rc = HF_OK;
+
+    if (parent == NULL) {
+        build->root = *stream;
+        build->done = true;
+        return HF_OK;
+    }
+    if (!parent->same) {
+        set_stream(parent, dir->parent_item, stream);
+    } else if (!dir->same) {
+        struct handed *handed = malloc(sizeof *handed);
+
+        if (handed == NULL) {
+            rc = hf_fail(err, HF_NO_MEMORY, "directory: out of memory");
+        } else {
+            *handed = (struct handed){dir->parent_item, *stream, parent->handed};
+            memset(stream, 0, sizeof *stream);
+            parent->handed = handed;
+            parent->changed = true;
+        }
+    }
+    stream_packed_done(stream);
+    parent->children_open--;
+    return rc;
+}
+
+/* Writes the directory if all below it has a place, or what can be of a large one.
+ * *written: dir is gone. */
+static enum hf_code try_write(struct build_dir *dir, bool *written, struct hf_err *err)
+{
+    struct stream_packed stream;
+    enum hf_code rc = HF_OK;
+
+    *written = false;
+    if ((!dir->closed || dir->children_open > 0) && dir->memory < LARGE) return HF_OK;
+    if (dir->closed && dir->changed) rc = differ(dir, err);
+    if (rc == HF_OK && !dir->same) rc = write_items(dir, err);
+    if (rc != HF_OK || !dir->closed || dir->children_open > 0 || kept(dir) > 0) return rc;
+    if (dir->same)
+        stream = stream_packed_known(&dir->old);
+    else
+        rc = stream_writer_finish(&dir->chunks, &stream, err);
+    if (rc == HF_OK) rc = hand_up(dir, &stream, err);
+    if (rc != HF_OK) return rc;
+    dir_free(dir);
+    *written = true;
+    return HF_OK;
+}
+
+/* Children stand before their parents, so one pass writes all that can be. */
+static enum hf_code pass(struct build *build, struct hf_err *err)
+{
+    struct build_dir *dir = build->dirs;
+    enum hf_code rc = HF_OK;
+
+    while (rc == HF_OK && dir != NULL) {
+        struct build_dir *next = dir->next;
+        bool written;
+
+        rc = try_write(dir, &written, err);
+        dir = next;
+    }
+    return rc;
+}
+
+/* Closes the open data blocks, and writes all that is complete. */
+static enum hf_code settle_all(struct build *build, struct hf_err *err)
+{
+    enum hf_code rc = packer_finish_data(build->packer, err);
+
+    return rc == HF_OK ? pass(build, err) : rc;
+}
+
+/* ---- the walk's ---- */
+
 enum hf_code build_dir_add(struct build_dir *dir, const struct tree_entry *entry, bool same,
                            size_t *item, struct hf_err *err)
 {
@@ -232,9 +451,13 @@ enum hf_code build_dir_add(struct build_dir *dir, const struct tree_entry *entry
         dir->count++;
         return HF_OK;
     }
-    rc = differ(dir, err);
-    if (rc == HF_OK && kept(dir) >= LARGE_ITEMS && kept(dir) % LARGE_STEP == 0)
+    if (dir->same && dir->children_open > 0 && dir->count > LARGE / sizeof *dir->items)
+        rc = settle_all(dir->build, err); /* nothing shall wait among its entries */
+    if (rc == HF_OK) rc = differ(dir, err);
+    if (rc == HF_OK && is_time_to_write(dir)) {
         rc = build_settle(dir->build, err);
+        dir->try_at = dir->memory + LARGE_STEP;
+    }
     if (rc == HF_OK) rc = append(dir, entry, err);
     if (rc == HF_OK) dir->count++;
     return rc;
@@ -283,90 +506,6 @@ enum hf_code build_dir_set_writer(struct build_dir *dir, size_t item,
     return HF_OK;
 }
 
-/* Writes the nodes of those files whose data has a place. */
-static enum hf_code finish_files(struct build_dir *dir, struct hf_err *err)
-{
-    struct file_writer **at = &dir->writers;
-
-    while (*at != NULL) {
-        struct file_writer *w = *at;
-        struct stream_packed stream;
-        enum hf_code rc;
-
-        if (!stream_writer_ready(&w->writer)) {
-            at = &w->next;
-            continue;
-        }
-        rc = stream_writer_finish(&w->writer, &stream, err);
-        if (rc != HF_OK) return rc;
-        set_stream(dir, w->item, &stream);
-        stream_writer_done(&w->writer);
-        *at = w->next;
-        free(w);
-    }
-    return HF_OK;
-}
-
-/* Writes chunks of entries as far as all that they refer to has a place. */
-static enum hf_code write_items(struct build_dir *dir, struct hf_err *err)
-{
-    struct packer *packer = dir->build->packer;
-    enum hf_code rc = finish_files(dir, err);
-
-    while (rc == HF_OK) {
-        size_t n = tree_group(dir->items, kept(dir), dir->closed);
-
-        if (n == 0 || !tree_items_ready(packer, dir->items, n)) break;
-        rc = tree_write_group(packer, dir->items, n, &dir->chunks, err);
-        if (rc == HF_OK) drop_items(dir, n);
-    }
-    return rc;
-}
-
-/* The stream of a directory that is complete goes to its entry. */
-static enum hf_code hand_up(struct build_dir *dir, struct stream_packed *stream,
-                            struct hf_err *err)
-{
-    struct build *build = dir->build;
-    struct build_dir *parent = dir->parent;
-    enum hf_code rc = HF_OK;
-
-    if (parent == NULL) {
-        build->root = *stream;
-        build->done = true;
-        return HF_OK;
-    }
-    if (!dir->same) rc = differ(parent, err);
-    if (rc == HF_OK && !parent->same) set_stream(parent, dir->parent_item, stream);
-    stream_packed_done(stream);
-    parent->children_open--;
-    return rc;
-}
-
-/* Writes the directory if all below it has a place, or what can be of a large one.
- * *written: dir is gone. */
-static enum hf_code try_write(struct build_dir *dir, bool *written, struct hf_err *err)
-{
-    struct stream_packed stream;
-    enum hf_code rc = HF_OK;
-
-    *written = false;
-    if (!dir->closed && kept(dir) < LARGE_ITEMS) return HF_OK;
-    if (dir->closed && dir->children_open > 0 && kept(dir) < LARGE_ITEMS) return HF_OK;
-    if (dir->closed && dir->changed) rc = differ(dir, err);
-    if (rc == HF_OK && !dir->same) rc = write_items(dir, err);
-    if (rc != HF_OK || !dir->closed || dir->children_open > 0 || kept(dir) > 0) return rc;
-    if (dir->same)
-        stream = stream_packed_known(&dir->old);
-    else
-        rc = stream_writer_finish(&dir->chunks, &stream, err);
-    if (rc == HF_OK) rc = hand_up(dir, &stream, err);
-    if (rc != HF_OK) return rc;
-    dir_free(dir);
-    *written = true;
-    return HF_OK;
-}
-
 enum hf_code build_dir_close(struct build *build, struct build_dir *dir, struct hf_err *err)
 {
     bool written = true;
@@ -384,22 +523,6 @@ enum hf_code build_dir_close(struct build *build, struct build_dir *dir, struct 
     return rc;
 }
 
-/* Children stand before their parents, so one pass writes all that can be. */
-static enum hf_code pass(struct build *build, struct hf_err *err)
-{
-    struct build_dir *dir = build->dirs;
-    enum hf_code rc = HF_OK;
-
-    while (rc == HF_OK && dir != NULL) {
-        struct build_dir *next = dir->next;
-        bool written;
-
-        rc = try_write(dir, &written, err);
-        dir = next;
-    }
-    return rc;
-}
-
 enum hf_code build_settle(struct build *build, struct hf_err *err)
 {
     uint64_t blocks = packer_totals(build->packer).blocks;
@@ -407,9 +530,7 @@ enum hf_code build_settle(struct build *build, struct hf_err *err)
 
     if (blocks != build->blocks_seen) rc = pass(build, err);
     build->blocks_seen = blocks;
-    if (rc != HF_OK || build->waiting_items <= WAITING_ITEMS_MAX) return rc;
-    rc = packer_finish_data(build->packer, err);
-    return rc == HF_OK ? pass(build, err) : rc;
+    return rc == HF_OK && build->memory > WAITING_MAX ? settle_all(build, err) : rc;
 }
 
 enum hf_code build_finish(struct build *build, struct stream_packed *root,

@@ -302,7 +302,7 @@ static void without_parent_chunks_are_found_again(void **state)
     expect_restored(f, "latest", f->source);
 }
 
-static uint64_t read_anew(struct fixture *f)
+static void anew_ok(struct fixture *f, struct backup_result *result)
 {
     const char *const paths[] = {f->source};
     const struct backup_options o = {.store = f->store,
@@ -315,11 +315,17 @@ static uint64_t read_anew(struct fixture *f)
                                      .time_ns = f->clock_ns += 1000000000,
                                      .level = 1,
                                      .force = true};
-    struct backup_result result;
     struct hf_err err;
+
+    if (backup_run(&o, result, &err) != HF_OK) fail_msg("backup: %s", err.msg);
+}
+
+static uint64_t read_anew(struct fixture *f)
+{
+    struct backup_result result;
     uint64_t stored;
 
-    if (backup_run(&o, &result, &err) != HF_OK) fail_msg("backup: %s", err.msg);
+    anew_ok(f, &result);
     stored = result.stored.bytes_stored;
     backup_result_done(&result);
     return stored;
@@ -374,7 +380,7 @@ static void write_bytes(const char *path, const uint8_t *bytes, size_t n)
     assert_int_equal(fclose(file), 0);
 }
 
-/* The ids of a file's chunks, as one text. */
+/* The ids of the chunks of a file or directory, as one text. */
 static char *cuts_of(struct fixture *f, const struct stream_root *root, const char *path)
 {
     struct fetcher *fetcher = fetcher_new(f->store, 8);
@@ -387,7 +393,10 @@ static char *cuts_of(struct fixture *f, const struct stream_root *root, const ch
     FILE *out = open_memstream(&text, &size);
 
     if (lookup_path(fetcher, root, path, &lookup, &err) != HF_OK) fail_msg("%s", err.msg);
-    cursor = stream_cursor_new(fetcher, FRAME_DATA, &lookup.entry->stream);
+    if (lookup.entry->type == TREE_DIR)
+        cursor = stream_cursor_new(fetcher, FRAME_TREE, &lookup.dir);
+    else
+        cursor = stream_cursor_new(fetcher, FRAME_DATA, &lookup.entry->stream);
     for (;;) {
         char hex[HF_ID_HEX_SIZE];
         uint64_t offset;
@@ -817,6 +826,86 @@ static void what_is_removed_is_gone_and_leaves_its_frame(void **state)
     expect_restored(f, "latest", f->source);
 }
 
+/* How many lines of `a` are not among those of `b`; releases both. */
+static size_t lines_missing(char *a, char *b)
+{
+    size_t missing = 0;
+    char *rest;
+
+    for (char *line = strtok_r(a, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest))
+        missing += strstr(b, line) == NULL;
+    free(a);
+    free(b);
+    return missing;
+}
+
+/* What changes in a night, a bit for each: below the first entries and one in the middle,
+ * in place, so that it does not show from outside, and stored sooner or later than the walk
+ * goes on; and entries before and behind most others. */
+static void change_large(struct fixture *f, unsigned night)
+{
+    static const struct {
+        const char *name;
+        size_t size;
+        bool new;
+    } files[] = {{"A/old", 9000000, false},
+                 {"a/old", 2000, false},
+                 {"m/old", 3000000, false},
+                 {"aa", 0, true},
+                 {"yy", 0, true}};
+
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        char number[16] = "";
+        char name[700];
+
+        if ((night >> i & 1) == 0) continue;
+        if (files[i].new) (void)snprintf(number, sizeof number, "%u", night);
+        (void)snprintf(name, sizeof name, "%s/%s%s", f->source, files[i].name, number);
+        tree_write_file(name, 2 * night + 1, files[i].size);
+    }
+}
+
+/* A directory that is written bit by bit may change anywhere, and is cut as if it were new.
+ */
+static void a_large_directory_changes_anywhere(void **state)
+{
+    enum { ENTRIES = 9000 };
+    struct fixture *f = *state;
+    struct backup_result result;
+    char name[700];
+
+    for (size_t i = 0; i < ENTRIES; i++) {
+        (void)snprintf(name, sizeof name, "%s/%c%zu", f->source, (int)('b' + i % 24), i);
+        write_bytes(name, (const uint8_t *)"", 0);
+    }
+    for (const char *below = "Aam"; *below != '\0'; below++) {
+        (void)snprintf(name, sizeof name, "%s/%c", f->source, *below);
+        assert_int_equal(mkdir(name, 0755), 0);
+        (void)snprintf(name, sizeof name, "%s/%c/old", f->source, *below);
+        write_bytes(name, (const uint8_t *)"old", 3);
+    }
+    for (unsigned night = 0; night < 32; night++) {
+        char *cuts;
+
+        change_large(f, night);
+        backup_ok(f, &result);
+        assert_int_equal(result.counts.totals.errors, 0);
+        cuts = cuts_of(f, &result.snapshot.root, f->source);
+        backup_result_done(&result);
+        if (night % 8 == 6) {
+            expect_restored(f, "latest", f->source);
+            anew_ok(f, &result); /* without looking at the parent */
+            /* but for the three chunks that say where something is */
+            assert_in_range(
+                lines_missing(cuts, cuts_of(f, &result.snapshot.root, f->source)), 0, 3);
+            backup_result_done(&result);
+        } else {
+            free(cuts);
+        }
+    }
+}
+
 static void a_store_that_fails_leaves_the_previous_head(void **state)
 {
     struct fixture *f = *state;
@@ -1004,6 +1093,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(old_frames_that_are_mostly_dead_are_left, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(touched_files_are_never_stored_again, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_large_directory_changes_anywhere, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(what_is_removed_is_gone_and_leaves_its_frame, setup,
                                         teardown),

@@ -39,11 +39,18 @@ PY
 }
 hf() { limited "$kind: $1" "$holdfast" --home "$place/home" "$@"; }
 
-# What is in $place/source goes into a new vault, twice, and comes back.
+# What is in $place/source goes into a new vault, unchanged once more, then with a change below its first entry, then
+# with another there and one behind its last, and comes back.
 round() { # KIND COMPARER
     kind=$1
     timeout 60 "$holdfast" --home "$place/home" init >/dev/null 2>&1 || fatal "init"
+    mkdir "$place/source/ first" && echo 1 >"$place/source/ first/file"
     hf backup "$place/source"
+    hf backup "$place/source"
+    head -c 2000 /dev/urandom >"$place/source/ first/file"
+    hf backup "$place/source"
+    head -c 3000 /dev/urandom >"$place/source/ first/file"
+    echo 4444 >"$place/source/zz last"
     hf backup "$place/source"
     hf restore -t "$place/out" latest
     "$2" "$place/source" "$place/out$place/source" >"$scratch/difference" 2>&1 ||
@@ -92,3 +99,17 @@ for at in 3 40000 99000; do
     echo "data at $at" | dd of="$place/source/sparse" bs=1M seek="$at" conv=notrunc status=none
 done
 round "a sparse file of 100 GiB" in_all
+
+python3 - "$place/source" <<'PY'
+import os, sys
+os.chdir(sys.argv[1])
+with open("first", "w") as f:
+    f.write("content")
+try:
+    os.setxattr("first", "user.large", os.urandom(60000))
+except OSError:
+    os.setxattr("first", "user.large", os.urandom(3000)) # as much as ext4 takes
+for i in range(5000):
+    os.link("first", "name %d" % i)
+PY
+round "5,000 names of a file with large attributes" in_all
