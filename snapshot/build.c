@@ -40,7 +40,7 @@ struct build_dir {
     size_t children_open; /* directories below that are not written */
     bool closed;
     bool same;    /* all entries so far are those of `old`, seen from outside */
-    bool changed; /* ... but others of it are gone, or it has something in `handed` */
+    bool changed; /* ... but others of it are gone, or there is something in `handed` */
     struct stream_root old;
     struct handed *handed;          /* while `same` */
     struct build_dir *next, **link; /* in the list of all that are open */
@@ -258,6 +258,8 @@ static enum hf_code take_old(struct build_dir *dir, const struct tree_entry *ent
     return HF_OK;
 }
 
+static enum hf_code settle_all(struct build *build, struct hf_err *err);
+
 static bool is_time_to_write(const struct build_dir *dir)
 {
     return dir->memory >= LARGE && dir->memory >= dir->try_at;
@@ -279,6 +281,9 @@ static enum hf_code read_old(struct build_dir *dir, struct tree_reader *reader,
             rc = write_items(dir, err);
             dir->try_at = dir->memory + LARGE_STEP;
         }
+        /* They wait for one below that is still to be written. */
+        if (rc == HF_OK && dir->children_open > 0 && dir->build->memory > WAITING_MAX)
+            rc = settle_all(dir->build, err);
     }
     return rc;
 }
@@ -369,9 +374,9 @@ static enum hf_code hand_up(struct build_dir *dir, struct stream_packed *stream,
         build->done = true;
         return HF_OK;
     }
-    if (!parent->same) {
+    if (!parent->same && dir->parent_item < parent->count) {
         set_stream(parent, dir->parent_item, stream);
-    } else if (!dir->same) {
+    } else if (!dir->same) { /* not kept, or not yet */
         struct handed *handed = malloc(sizeof *handed);
 
         if (handed == NULL) {
@@ -451,9 +456,7 @@ enum hf_code build_dir_add(struct build_dir *dir, const struct tree_entry *entry
         dir->count++;
         return HF_OK;
     }
-    if (dir->same && dir->children_open > 0 && dir->count > LARGE / sizeof *dir->items)
-        rc = settle_all(dir->build, err); /* nothing shall wait among its entries */
-    if (rc == HF_OK) rc = differ(dir, err);
+    rc = differ(dir, err);
     if (rc == HF_OK && is_time_to_write(dir)) {
         rc = build_settle(dir->build, err);
         dir->try_at = dir->memory + LARGE_STEP;
