@@ -258,19 +258,32 @@ static enum hf_code take_old(struct build_dir *dir, const struct tree_entry *ent
     return HF_OK;
 }
 
-static enum hf_code settle_all(struct build *build, struct hf_err *err);
-
 static bool is_time_to_write(const struct build_dir *dir)
 {
     return dir->memory >= LARGE && dir->memory >= dir->try_at;
 }
 
+/* Begins to read its entries so far, *count of them, from where they are. */
+static enum hf_code begin_old(struct build_dir *dir, struct tree_reader **reader,
+                              size_t *count, struct hf_err *err)
+{
+    *reader = tree_reader_new(dir->build->fetcher, &dir->old);
+    if (*reader == NULL) return hf_fail(err, HF_NO_MEMORY, "directory: out of memory");
+    *count = dir->count;
+    dir->count = 0;
+    dir->same = false;
+    return HF_OK;
+}
+
+/* Reads on, and writes those of a large directory at once, bit by bit; until there are
+ * `count` or, after at least one, very much waits for one below that is to be written. */
 static enum hf_code read_old(struct build_dir *dir, struct tree_reader *reader,
                              size_t count, struct hf_err *err)
 {
+    bool crowded = false;
     enum hf_code rc = HF_OK;
 
-    while (rc == HF_OK && dir->count < count) {
+    while (rc == HF_OK && dir->count < count && !crowded) {
         const struct tree_entry *entry;
 
         rc = tree_reader_next(reader, &entry, err);
@@ -281,30 +294,24 @@ static enum hf_code read_old(struct build_dir *dir, struct tree_reader *reader,
             rc = write_items(dir, err);
             dir->try_at = dir->memory + LARGE_STEP;
         }
-        /* They wait for one below that is still to be written. */
-        if (rc == HF_OK && dir->children_open > 0 && dir->build->memory > WAITING_MAX)
-            rc = settle_all(dir->build, err);
+        crowded = dir->children_open > 0 && dir->build->memory > WAITING_MAX;
     }
     return rc;
 }
 
-/* Its entries so far are read from where they are, and those of a large one written at
- * once, bit by bit. */
-static enum hf_code differ(struct build_dir *dir, struct hf_err *err)
+/* All below it is written: nothing need be waited for. */
+static enum hf_code differ_closed(struct build_dir *dir, struct hf_err *err)
 {
-    struct tree_reader *reader;
-    size_t count = dir->count;
-    bool closed = dir->closed;
+    struct tree_reader *reader = NULL;
+    size_t count = 0;
     enum hf_code rc;
 
     if (!dir->same) return HF_OK;
-    reader = tree_reader_new(dir->build->fetcher, &dir->old);
-    if (reader == NULL) return hf_fail(err, HF_NO_MEMORY, "directory: out of memory");
-    dir->same = false;
-    dir->count = 0;
+    rc = begin_old(dir, &reader, &count, err);
+    if (rc != HF_OK) return rc;
     dir->closed = false; /* more is to come, until all are read */
     rc = read_old(dir, reader, count, err);
-    dir->closed = closed;
+    dir->closed = true;
     tree_reader_free(reader);
     return rc;
 }
@@ -402,7 +409,8 @@ static enum hf_code try_write(struct build_dir *dir, bool *written, struct hf_er
 
     *written = false;
     if ((!dir->closed || dir->children_open > 0) && dir->memory < LARGE) return HF_OK;
-    if (dir->closed && dir->changed) rc = differ(dir, err);
+    if (dir->closed && dir->children_open == 0 && dir->changed)
+        rc = differ_closed(dir, err);
     if (rc == HF_OK && !dir->same) rc = write_items(dir, err);
     if (rc != HF_OK || !dir->closed || dir->children_open > 0 || kept(dir) > 0) return rc;
     if (dir->same)
@@ -442,6 +450,23 @@ static enum hf_code settle_all(struct build *build, struct hf_err *err)
 
 /* ---- the walk's ---- */
 
+/* The walk is in it, and some below it may still have to be written. */
+static enum hf_code differ_open(struct build_dir *dir, struct hf_err *err)
+{
+    struct tree_reader *reader = NULL;
+    size_t count = 0;
+    enum hf_code rc;
+
+    if (!dir->same) return HF_OK;
+    rc = begin_old(dir, &reader, &count, err);
+    while (rc == HF_OK && dir->count < count) {
+        rc = read_old(dir, reader, count, err);
+        if (rc == HF_OK && dir->count < count) rc = settle_all(dir->build, err);
+    }
+    tree_reader_free(reader);
+    return rc;
+}
+
 enum hf_code build_dir_add(struct build_dir *dir, const struct tree_entry *entry, bool same,
                            size_t *item, struct hf_err *err)
 {
@@ -456,7 +481,7 @@ enum hf_code build_dir_add(struct build_dir *dir, const struct tree_entry *entry
         dir->count++;
         return HF_OK;
     }
-    rc = differ(dir, err);
+    rc = differ_open(dir, err);
     if (rc == HF_OK && is_time_to_write(dir)) {
         rc = build_settle(dir->build, err);
         dir->try_at = dir->memory + LARGE_STEP;
@@ -476,7 +501,7 @@ void build_dir_set_stream(struct build_dir *dir, size_t item, struct stream_pack
     struct build *build = dir->build;
 
     if (dir->same && dir->changed && build->failed == HF_OK)
-        build->failed = differ(dir, &build->failure);
+        build->failed = differ_open(dir, &build->failure);
     if (dir->same || build->failed != HF_OK)
         stream_packed_done(stream); /* the parent snapshot has it; or nobody will */
     else
