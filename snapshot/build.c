@@ -243,17 +243,19 @@ static enum hf_code take_old(struct build_dir *dir, const struct tree_entry *ent
     size_t item = dir->count;
     bool below = entry->type == TREE_DIR;
     struct handed *handed;
-    struct stream_packed stream;
     enum hf_code rc = append(dir, entry, err);
 
     if (rc != HF_OK) return rc;
     dir->count++;
-    if (!entry->has_stream) return HF_OK;
     handed = below ? take_handed(dir, item) : NULL;
-    stream = handed != NULL ? handed->stream : stream_packed_known(&entry->stream);
-    if (handed != NULL) memset(&handed->stream, 0, sizeof handed->stream);
+    if (handed != NULL) {
+        set_stream(dir, item, &handed->stream);
+    } else if (entry->has_stream) {
+        struct stream_packed stream = stream_packed_known(&entry->stream);
+
+        set_stream(dir, item, &stream);
+    }
     handed_free(handed);
-    set_stream(dir, item, &stream);
     if (below && !is_settled(dir, item)) dir->items[item - dir->written].waiting = true;
     return HF_OK;
 }
