@@ -118,14 +118,14 @@ static int fault_datasync(struct hf_files *files, int fd)
 
     if (f->kill_at_datasync) (void)kill(getpid(), SIGKILL);
     (void)pthread_mutex_lock(&f->lock);
+    f->datasyncs++;
+    while (f->datasyncs == 1 && f->writes < f->hold_until)
+        (void)pthread_cond_wait(&f->changed, &f->lock);
     hit = strike(f) || f->fail_datasyncs;
     sealed = sealed_of(f, fd);
     if (sealed != NULL && !sealed->rewritten) f->broken_promise = true;
     if (sealed != NULL) sealed->rewritten = false;
     if (hit && sealed == NULL) seal(f, fd);
-    f->datasyncs++;
-    while (f->datasyncs == 1 && f->writes < f->hold_until)
-        (void)pthread_cond_wait(&f->changed, &f->lock);
     (void)pthread_mutex_unlock(&f->lock);
     if (!hit) return fdatasync(fd);
     errno = f->fail_datasyncs ? EIO : f->errnum;

@@ -880,6 +880,8 @@ static void puts_share_a_sync(void **state)
     assert_true(shared);
 }
 
+/* The sync is held until everybody has written, so that all share it: who writes just when
+ * another's sync fails is told that it failed, and that is no promise broken. */
 static void a_failed_sync_fails_all_that_share_it(void **state)
 {
     struct fixture *f = *state;
@@ -889,9 +891,12 @@ static void a_failed_sync_fails_all_that_share_it(void **state)
     f->options.files = &faults->ops;
     open_log(f);
     store(f, 100, 2000, 100);
+    faults->hold_until = faults->writes + THREADS;
+    faults->datasyncs = 0;
     faults->fail_datasyncs = true;
     run_threads(f, put_one, THREADS, THREADS);
     faults->fail_datasyncs = false;
+    assert_int_equal(faults->datasyncs, 1);
     assert_false(faults->broken_promise);
     for (uint32_t i = 0; i < THREADS; i++)
         expect_absent(f, i);
