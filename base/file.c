@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* ---- the system's own operations ---- */
@@ -79,6 +80,16 @@ static int system_mkdir(struct hf_files *files, int dir_fd, const char *name, mo
     return mkdirat(dir_fd, name, mode);
 }
 
+static int system_room(struct hf_files *files, int fd, uint64_t *bytes)
+{
+    struct statvfs fs;
+
+    (void)files;
+    if (fstatvfs(fd, &fs) != 0) return -1;
+    *bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+    return 0;
+}
+
 struct hf_files *hf_files_system(void)
 {
     static struct hf_files files = {
@@ -93,6 +104,7 @@ struct hf_files *hf_files_system(void)
         .rename = system_rename,
         .unlink = system_unlink,
         .mkdir = system_mkdir,
+        .room = system_room,
     };
 
     return &files;

@@ -33,6 +33,7 @@ struct hf_files {
     int (*rename)(struct hf_files *files, int dir_fd, const char *from, const char *to);
     int (*unlink)(struct hf_files *files, int dir_fd, const char *name);
     int (*mkdir)(struct hf_files *files, int dir_fd, const char *name, mode_t mode);
+    int (*room)(struct hf_files *files, int fd, uint64_t *bytes); /* left where fd is */
 };
 
 /* The system's own; never NULL, static. */

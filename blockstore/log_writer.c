@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 
 struct log_writer {
     struct log_writer_config config;
@@ -114,15 +113,17 @@ static enum hf_code segment_begin(struct log_writer *writer, struct hf_err *err)
     return HF_OK;
 }
 
+/* The lock is held.  Counts what others are writing, which the disk does not know yet. */
 static enum hf_code check_space(const struct log_writer *writer, uint64_t footprint,
                                 struct hf_err *err)
 {
-    struct statvfs fs;
+    struct hf_files *files = writer->config.files;
     uint64_t free_bytes;
 
-    if (fstatvfs(writer->config.segments_fd, &fs) != 0)
+    if (files->room(files, writer->config.segments_fd, &free_bytes) != 0)
         return hf_fail_errno(err, errno, "ask for free space");
-    free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+    for (const struct log_slot *s = writer->first; s != NULL; s = s->next)
+        if (!s->written) footprint += s->end - s->offset;
     if (free_bytes >= footprint && free_bytes - footprint >= writer->config.reserve)
         return HF_OK;
     return hf_fail(err, HF_NO_SPACE,
@@ -172,14 +173,16 @@ static enum hf_code reserve(struct log_writer *writer, struct log_entry *entry,
                             uint8_t frame[static LOG_FRAME_MAX], struct log_slot *slot,
                             struct hf_err *err)
 {
-    enum hf_code rc =
-        check_space(writer, log_entry_footprint(LOG_FRAME_MAX, entry->payload_size), err);
+    uint64_t footprint = log_entry_footprint(LOG_FRAME_MAX, entry->payload_size);
 
-    /* Removals are let through: they are what makes space. */
-    if (rc != HF_OK && (rc != HF_NO_SPACE || entry->key.b[0] != LOG_REMOVAL)) return rc;
     for (;;) {
+        enum hf_code rc;
+
         while (writer->paused || (writer->closing && writer->first != NULL))
             (void)pthread_cond_wait(&writer->changed, &writer->lock);
+        rc = check_space(writer, footprint, err);
+        /* Removals are let through: they are what makes space. */
+        if (rc != HF_OK && (rc != HF_NO_SPACE || entry->key.b[0] != LOG_REMOVAL)) return rc;
         if (writer->closing) segment_end(writer);
         if (writer->fd < 0 && segment_begin(writer, err) != HF_OK) return err->code;
         (void)place(writer, entry, frame);
@@ -308,6 +311,8 @@ void log_writer_pause(struct log_writer *writer, struct log_position *position,
     position->segment = writer->segment;
     position->offset = writer->end;
     *next_sequence = writer->next_sequence;
+    /* On a full disk this makes room for the index. */
+    if (writer->failed) segment_end(writer);
     (void)pthread_mutex_unlock(&writer->lock);
 }
 

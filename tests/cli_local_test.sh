@@ -126,7 +126,7 @@ if [ "$(id -u)" = 0 ] && mkdir "$scratch/small" && mount -t tmpfs -o size=16m tm
     expect 0 "" "$holdfast" --home "$scratch/small/home" init
     expect 0 "" "$holdfast" --home "$scratch/small/home" backup "$data/d"
     head -c 30000000 /dev/urandom >"$data/huge"
-    expect 14 "" "$holdfast" --home "$scratch/small/home" backup "$data"
+    expect 14 "are left on the disk of the store" "$holdfast" --home "$scratch/small/home" backup "$data"
     [ "$(grep -c . "$scratch/stderr")" = 1 ] && ok "one line" || bad "$(cat "$scratch/stderr")"
     rm "$data/huge"
     expect 0 "" "$holdfast" --home "$scratch/small/home" restore -t "$scratch/out5" latest

@@ -351,6 +351,12 @@ static int crash_mkdir(struct hf_files *files, int dir_fd, const char *name, mod
     return 0;
 }
 
+static int crash_room(struct hf_files *files, int fd, uint64_t *bytes)
+{
+    (void)files;
+    return hf_files_system()->room(hf_files_system(), fd, bytes);
+}
+
 /* ---- recording ---- */
 
 /* Takes over one file or directory that is there at the start. */
@@ -412,7 +418,8 @@ struct crash_files *crash_files_new(const char *root, const char *external)
                                    .punch = crash_punch,
                                    .rename = crash_rename,
                                    .unlink = crash_unlink,
-                                   .mkdir = crash_mkdir};
+                                   .mkdir = crash_mkdir,
+                                   .room = crash_room};
     take_over_in(crash, "");
     for (size_t i = 0, count = crash->count; i < count; i++) {
         char name[NAME_SIZE]; /* the log moves when it grows */

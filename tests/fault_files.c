@@ -88,6 +88,12 @@ static ssize_t fault_pwritev(struct hf_files *files, int fd, const struct iovec 
     bool hit;
 
     (void)pthread_mutex_lock(&f->lock);
+    if (f->hold_write && !f->held) {
+        f->held = true;
+        (void)pthread_cond_broadcast(&f->changed);
+        while (f->hold_write)
+            (void)pthread_cond_wait(&f->changed, &f->lock);
+    }
     hit = strike(f);
     sealed = sealed_of(f, fd);
     if (sealed != NULL) {
@@ -169,6 +175,16 @@ static int fault_mkdir(struct hf_files *files, int dir_fd, const char *name, mod
     return strike_locked(files) ? -1 : mkdirat(dir_fd, name, mode);
 }
 
+static int fault_room(struct hf_files *files, int fd, uint64_t *bytes)
+{
+    struct fault_files *f = faults_of(files);
+    struct hf_files *system = hf_files_system();
+
+    if (f->room == 0) return system->room(system, fd, bytes);
+    *bytes = f->room;
+    return 0;
+}
+
 void fault_files_init(struct fault_files *faults)
 {
     memset(faults, 0, sizeof *faults);
@@ -184,7 +200,8 @@ void fault_files_init(struct fault_files *faults)
                                     .punch = fault_punch,
                                     .rename = fault_rename,
                                     .unlink = fault_unlink,
-                                    .mkdir = fault_mkdir};
+                                    .mkdir = fault_mkdir,
+                                    .room = fault_room};
 }
 
 void fault_files_done(struct fault_files *faults)

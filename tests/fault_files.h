@@ -21,6 +21,9 @@ struct fault_files {
     bool kill_at_datasync; /* the process, before anything is synced */
     uint64_t writes, datasyncs;
     uint64_t hold_until; /* the first datasync waits until there were so many writes */
+    bool hold_write;     /* the next one sets `held` and waits until this is unset */
+    bool held;
+    uint64_t room; /* that the disk is said to have; 0: its own */
     /* Files that failed to sync: nothing may be appended to them, and no sync tried again
      * unless what it is for was written again. */
     struct fault_sealed {

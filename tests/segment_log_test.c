@@ -799,6 +799,34 @@ static void every_operation_may_fail(void **state)
     }
 }
 
+/* Not only at the end: what a full disk took in part is in the way of the index. */
+static void a_failed_segment_is_cut_off_at_a_checkpoint(void **state)
+{
+    struct fixture *f = *state;
+    struct fault_files *faults = &f->faults;
+    struct hf_err err;
+    size_t before, after;
+
+    fault_files_init(faults);
+    f->options.files = &faults->ops;
+    open_log(f);
+    store(f, 1, 5000, 1);
+    free(load(f, SEGMENT_1, &before));
+    faults->fail_datasyncs = true;
+    assert_int_equal(put(f->log, 2, 5000, 2, &err), HF_IO);
+    faults->fail_datasyncs = false;
+    assert_int_equal(segment_log_checkpoint(f->log, &err), HF_OK);
+    free(load(f, SEGMENT_1, &after));
+    assert_int_equal(after, before);
+    store(f, 3, 5000, 3);
+    open_log(f);
+    expect(f, 1, 5000, 1);
+    expect_absent(f, 2);
+    expect(f, 3, 5000, 3);
+    close_log(f);
+    fault_files_done(faults);
+}
+
 static void a_short_write_is_completed(void **state)
 {
     struct fixture *f = *state;
@@ -854,6 +882,41 @@ static void run_threads(struct fixture *f, void *(*work)(void *), size_t count,
         if (workers[i].failed) failed++;
     }
     assert_int_equal(failed, failures);
+}
+
+/* The disk has room for one more entry; while that is written another is refused. */
+static void what_others_write_takes_room(void **state)
+{
+    struct fixture *f = *state;
+    struct fault_files *faults = &f->faults;
+    struct worker first = {.f = f, .number = 1};
+    struct hf_err err;
+    enum hf_code beside;
+    pthread_t thread;
+
+    fault_files_init(faults);
+    faults->room = LOG_RESERVE + 3000 + LOG_FRAME_MAX;
+    f->options.files = &faults->ops;
+    open_log(f);
+    store(f, 0, 2000, 0);
+    faults->hold_write = true;
+    assert_int_equal(pthread_create(&thread, NULL, put_one, &first), 0);
+    (void)pthread_mutex_lock(&faults->lock);
+    while (!faults->held)
+        (void)pthread_cond_wait(&faults->changed, &faults->lock);
+    (void)pthread_mutex_unlock(&faults->lock);
+    beside = put(f->log, 2, 2000, 2, &err);
+    (void)pthread_mutex_lock(&faults->lock);
+    faults->hold_write = false;
+    (void)pthread_cond_broadcast(&faults->changed);
+    (void)pthread_mutex_unlock(&faults->lock);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(beside, HF_NO_SPACE);
+    assert_false(first.failed);
+    store(f, 2, 2000, 2);
+    expect(f, 1, 2000, 1);
+    close_log(f);
+    fault_files_done(faults);
 }
 
 /* The first sync is held until everybody has written.  Then one more does for all the
@@ -1228,7 +1291,9 @@ int main(void)
         TEST(a_rebuilt_index_is_equal),
         TEST(a_full_disk_is_refused_early),
         TEST(every_operation_may_fail),
+        TEST(a_failed_segment_is_cut_off_at_a_checkpoint),
         TEST(a_short_write_is_completed),
+        TEST(what_others_write_takes_room),
         TEST(puts_share_a_sync),
         TEST(a_failed_sync_fails_all_that_share_it),
         TEST(threads_read_write_and_remove_at_once),
