@@ -8,7 +8,6 @@
 #include "snapshot/xattrs.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -93,9 +92,10 @@ static bool is_given(const struct path_node *node)
 
 static void show_path(struct walker *w, const struct level *level, const char *name)
 {
-    size_t room = sizeof w->path - level->path_size;
+    size_t n = strnlen(name, sizeof w->path - level->path_size - 1);
 
-    (void)snprintf(w->path + level->path_size, room, "%s", name);
+    memcpy(w->path + level->path_size, name, n);
+    w->path[level->path_size + n] = '\0';
 }
 
 /* ---- the parent snapshot ---- */
