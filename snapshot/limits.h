@@ -17,8 +17,8 @@
 #define STREAM_FANOUT_MIN 256u  /* below this no content-defined cut */
 #define STREAM_DEPTH_MAX  8u    /* 256^8 chunks: more than any file */
 
-#define TREE_CHUNK_MIN     16384u
-#define TREE_CUT_MODULUS   64u /* a cut after one entry in so many, by its name */
+#define TREE_CHUNK_MIN     4096u
+#define TREE_CUT_BITS      4u /* a cut after one entry in 2^4, by its name */
 #define TREE_CHUNK_MAX     524288u
 #define TREE_ENTRY_MAX     393216u /* one entry, encoded: with TREE_CHUNK_MAX below 1 MiB */
 #define XATTRS_ENCODED_MAX 262144u /* of one file */

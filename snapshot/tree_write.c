@@ -127,14 +127,15 @@ static void put_entry(struct packer *packer, struct hf_writer *w, struct tree_it
     if (e->extra_count > 0) hf_put_raw(w, e->extra.bytes, e->extra.size);
 }
 
-/* FNV-1a of the name. */
+/* By FNV-1a of the name, times the golden ratio: names that differ in their last letters
+ * alone differ in the lower bits only of the former. */
 static bool cuts_after(struct span name)
 {
     uint64_t h = 0xcbf29ce484222325ull;
 
     for (size_t i = 0; i < name.size; i++)
         h = (h ^ name.bytes[i]) * 0x100000001b3ull;
-    return (h >> 32) % TREE_CUT_MODULUS == 0;
+    return h * 0x9e3779b97f4a7c15ull >> (64 - TREE_CUT_BITS) == 0;
 }
 
 /* What an entry takes, not counting how its references come out: so that the cuts do not

@@ -215,6 +215,40 @@ static void huge_directories_come_back_in_order(void **state)
     free(names);
 }
 
+/* Whatever distinguishes them, so that a change rewrites little. */
+static void all_kinds_of_names_are_cut_alike(void **state)
+{
+    static const struct {
+        const char *before, *after;
+        int digits;
+    } kinds[] = {{"", "", 1},           {"segment.", "", 8},       {"", ".eml", 8},
+                 {"IMG_", ".JPG", 5},   {"", "-a-longer-name", 1}, {"file-", "", 7},
+                 {"access.log.", "", 1}};
+    enum { COUNT = 20000 };
+    struct tree_item *items = calloc(COUNT, sizeof *items);
+    char(*names)[32] = calloc(COUNT, sizeof *names);
+
+    (void)state;
+    for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
+        size_t groups = 0, largest = 0, n;
+
+        for (unsigned i = 0; i < COUNT; i++) {
+            (void)snprintf(names[i], sizeof names[i], "%s%0*u%s", kinds[k].before,
+                           kinds[k].digits, i, kinds[k].after);
+            items[i].entry = tree_build_entry(names[i], TREE_FILE);
+        }
+        for (size_t at = 0; at < COUNT; at += n) {
+            n = tree_group(items + at, COUNT - at, true);
+            groups++;
+            if (n > largest) largest = n;
+        }
+        assert_in_range(COUNT / groups, 25, 37);
+        assert_in_range(largest, 25, 250);
+    }
+    free(names);
+    free(items);
+}
+
 static void a_name_that_is_a_path_is_refused(void **state)
 {
     static const char *const bad[] = {"..", ".", "a/b", "/", ""};
@@ -334,6 +368,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(huge_directories_come_back_in_order, setup,
                                         teardown),
+        cmocka_unit_test(all_kinds_of_names_are_cut_alike),
         cmocka_unit_test_setup_teardown(a_name_that_is_a_path_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_night_of_trees_stores_little_more_than_them,
                                         setup, teardown),
