@@ -198,18 +198,26 @@ static void what_is_unchanged_is_not_read_and_not_stored(void **state)
     struct fixture *f = *state;
     struct backup_result first;
     struct backup_result second;
+    bool same = false;
 
     tree_make(f->source, 9);
     backup_ok(f, &first);
-    backup_ok(f, &second);
-    assert_true(second.counts.bytes_read == 0);
-    assert_true(second.counts.files_unchanged == second.counts.totals.files);
-    assert_true(second.stored.blocks == 1); /* snapshot and catalog, and the way to them */
-    assert_true(second.stored.bytes_stored == BLOCK_SIZE_MIN);
-    assert_true(first.snapshot.root.size > 0);
-    assert_true(stream_root_same(&first.snapshot.root, &second.snapshot.root));
+    /* The directory above is in the snapshot too, and other tests may just be making
+     * theirs there: so there are several tries. */
+    for (size_t attempt = 0; attempt < 20 && !same; attempt++) {
+        backup_ok(f, &second);
+        assert_true(second.counts.bytes_read == 0);
+        assert_true(second.counts.files_unchanged == second.counts.totals.files);
+        assert_true(second.stored.blocks ==
+                    1); /* snapshot and catalog, and the way there */
+        assert_true(second.stored.bytes_stored == BLOCK_SIZE_MIN);
+        assert_true(second.snapshot.root.size > 0);
+        same = stream_root_same(&first.snapshot.root, &second.snapshot.root);
+        backup_result_done(&first);
+        first = second;
+    }
+    assert_true(same);
     backup_result_done(&first);
-    backup_result_done(&second);
     expect_restored(f, "latest", f->source);
 }
 
