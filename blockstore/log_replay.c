@@ -191,10 +191,13 @@ enum hf_code log_replay_run(struct log_replay *replay, struct hf_err *err)
     size_t count;
     enum hf_code rc = log_segments_list(replay->segments_fd, &numbers, &count, err);
 
-    replay->last_segment = replay->last_size = 0;
+    /* What the index knows of a segment that failed and is gone must not be taken for
+     * what a new one of its number holds. */
+    replay->last_segment = from;
+    replay->last_size = 0;
     replay->entries = 0;
     if (rc != HF_OK) return rc;
-    if (count > 0) replay->last_segment = numbers[count - 1];
+    if (count > 0 && numbers[count - 1] > from) replay->last_segment = numbers[count - 1];
     if (replay->save_rows > 0) {
         size_t missing = log_map_segments_present(replay->map, numbers, count);
 

@@ -26,7 +26,7 @@ struct log_replay {
     struct log_position position; /* where to begin; where a reader goes on next time */
     uint64_t next_sequence;
     /* out */
-    uint64_t last_segment; /* 0: there is none */
+    uint64_t last_segment; /* the highest number in use, or in the index; 0: none */
     uint64_t last_size;    /* of it; 0 when its end is torn, so that nothing is appended */
     uint64_t entries;      /* replayed */
 };

@@ -24,7 +24,7 @@ struct log_writer_config {
     int segments_fd;       /* the directory of the segments */
     uint64_t segment_size; /* a segment ends before it would exceed this */
     uint64_t reserve;      /* bytes to leave free in the file system */
-    uint64_t last_segment; /* the highest number in use; 0: none */
+    uint64_t last_segment; /* the highest number that was ever used; 0: none */
     uint64_t last_size;    /* its size, to go on in it; 0: begin a new one */
     uint64_t next_sequence;
 };

@@ -1190,6 +1190,42 @@ static void what_a_killed_writer_left_is_synced_first(void **state)
     fault_files_done(faults);
 }
 
+/* A full disk, say, when a segment was just begun: the index was told of a place in it, and
+ * the segment is gone.  Were its number used again, what a killed writer put there would
+ * be taken for what is in the index. */
+static void the_number_of_a_segment_that_failed_is_not_used_again(void **state)
+{
+    struct fixture *f = *state;
+    struct fault_files *faults = &f->faults;
+    struct hf_err err;
+    int status;
+    pid_t child;
+
+    fault_files_init(faults);
+    f->options.files = &faults->ops;
+    f->options.segment_size = 10000;
+    open_log(f);
+    store(f, 1, 5000, 1);
+    faults->fail_datasyncs = true;
+    assert_int_equal(put(f->log, 2, 8000, 2, &err), HF_IO); /* of a segment of its own */
+    faults->fail_datasyncs = false;
+    close_log(f);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        if (segment_log_open(f->dir, &f->options, &f->log, &err) != HF_OK) _exit(1);
+        _exit(put(f->log, 3, 2000, 3, &err) == HF_OK ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    open_log(f);
+    expect(f, 1, 5000, 1);
+    expect_absent(f, 2);
+    expect(f, 3, 2000, 3);
+    close_log(f);
+    fault_files_done(faults);
+}
+
 /* The writer is a child that does one step for each byte it is sent. */
 static void writer_child(struct fixture *f, int commands, int replies)
 {
@@ -1301,6 +1337,7 @@ int main(void)
         TEST(a_killed_writer_leaves_an_index_that_is_believed),
         TEST(a_reader_waits_for_the_end_of_a_checkpoint),
         TEST(what_a_killed_writer_left_is_synced_first),
+        TEST(the_number_of_a_segment_that_failed_is_not_used_again),
         TEST(a_reader_sees_what_is_written_and_removed),
 #undef TEST
     };
