@@ -208,8 +208,8 @@ static void what_is_unchanged_is_not_read_and_not_stored(void **state)
         backup_ok(f, &second);
         assert_true(second.counts.bytes_read == 0);
         assert_true(second.counts.files_unchanged == second.counts.totals.files);
-        assert_true(second.stored.blocks ==
-                    1); /* snapshot and catalog, and the way there */
+        /* snapshot and catalog, and the way to them */
+        assert_true(second.stored.blocks == 1);
         assert_true(second.stored.bytes_stored == BLOCK_SIZE_MIN);
         assert_true(second.snapshot.root.size > 0);
         same = stream_root_same(&first.snapshot.root, &second.snapshot.root);
