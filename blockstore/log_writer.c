@@ -118,17 +118,19 @@ static enum hf_code check_space(const struct log_writer *writer, uint64_t footpr
                                 struct hf_err *err)
 {
     struct hf_files *files = writer->config.files;
+    uint64_t taken = 0;
     uint64_t free_bytes;
 
     if (files->room(files, writer->config.segments_fd, &free_bytes) != 0)
         return hf_fail_errno(err, errno, "ask for free space");
     for (const struct log_slot *s = writer->first; s != NULL; s = s->next)
-        if (!s->written) footprint += s->end - s->offset;
+        if (!s->written) taken += s->end - s->offset;
+    free_bytes -= taken < free_bytes ? taken : free_bytes;
     if (free_bytes >= footprint && free_bytes - footprint >= writer->config.reserve)
         return HF_OK;
     return hf_fail(err, HF_NO_SPACE,
-                   "%" PRIu64 " MiB are left on the disk of the store; nothing is "
-                   "written below %" PRIu64 " MiB",
+                   "%" PRIu64 " MiB are left on the disk of the store, of which %" PRIu64
+                   " stay free for its index; make room there",
                    free_bytes >> 20, writer->config.reserve >> 20);
 }
 
